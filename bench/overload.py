@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ from devstack.ports import free_ports
 
 CLIENTS = 100
 FLOODS, SECONDS, QUICK_SECONDS = 5, 60.0, 4.0
-PROBE_PAUSE, ALONE_SECONDS = 0.1, 3.0
+PROBE_PAUSE, LOOK_PAUSE, ALONE_SECONDS = 0.1, 0.1, 3.0
 WARM_UP_CLIENTS, WARM_UP_PAIRS = 8, 5 * CORES
 """About 100 hashes for each process, several at once."""
 IN_TIME, AT_ONCE = 2.0, 0.5
@@ -132,8 +132,10 @@ class FloodedApi:
 
         await asyncio.gather(*(register_and_sign_in() for _ in range(WARM_UP_CLIENTS)))
 
-    async def flood(self, seconds: float, *, is_patient: bool) -> Observations:
-        """Flood the API for some seconds, and observe it from other networks."""
+    async def flood(
+        self, seconds: float, *, is_patient: bool, is_enough: Callable[[Observations], bool] = lambda _seen: False
+    ) -> Observations:
+        """Flood the API for so many seconds or until it is enough, and observe it from other networks."""
         seen = Observations()
         async with Client(self.port, "127.3.0.1") as client:
             registration = (await self._register(client)).headers["location"]
@@ -146,7 +148,8 @@ class FloodedApi:
             self._observe(seen.lookups, self.port, registration),
             self._register_each_second(seen),
         ):
-            await asyncio.sleep(seconds)
+            while (took := time.perf_counter() - start) < seconds and not is_enough(seen):  # noqa: ASYNC110 - counts of many tasks
+                await asyncio.sleep(min(LOOK_PAUSE, seconds - took))
             seen.seconds = time.perf_counter() - start
         return seen
 
