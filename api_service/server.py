@@ -23,8 +23,6 @@ KEEP_ALIVE_SECONDS = 5
 """How long an idle connection stays open."""
 STOP_SECONDS = 30
 """Longer than the longest ``Prefer: wait``, so that requests finish after SIGTERM."""
-STUCK_SECONDS = 90
-"""Gunicorn replaces a worker that makes no progress for this long. /livez fails earlier."""
 
 
 def serve(settings: ApiSettings) -> None:
@@ -44,7 +42,6 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "workers": settings.workers,
         "threads": settings.threads,
         "worker_class": ApiWorker,
-        "timeout": STUCK_SECONDS,
         "graceful_timeout": STOP_SECONDS,
         "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(start, settings),

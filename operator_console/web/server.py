@@ -21,8 +21,6 @@ KEEP_ALIVE_SECONDS = 15
 """How long an idle connection stays open: longer than the interval at which pages refresh themselves."""
 STOP_SECONDS = 20
 """Longer than the database's statement timeout, so that all requests can finish after SIGTERM."""
-STUCK_SECONDS = 90
-"""Gunicorn replaces the worker if it makes no progress for this long. /livez fails earlier."""
 
 
 def serve(settings: WebSettings) -> None:
@@ -36,7 +34,6 @@ def configuration(settings: WebSettings) -> dict[str, Any]:
         "workers": 1,
         "threads": settings.threads,
         "worker_class": ConsoleWorker,
-        "timeout": STUCK_SECONDS,
         "graceful_timeout": STOP_SECONDS,
         "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(_start, settings),

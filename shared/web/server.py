@@ -16,6 +16,8 @@ from shared.urls import host_and_port
 
 STUCK_SECONDS = 60
 """/livez fails, and the watchdog is no longer notified, when no worker has made progress for this long."""
+REPLACE_SECONDS = 90
+"""Gunicorn replaces a worker that makes no progress for this long."""
 
 log = get_logger("web.server")
 
@@ -95,6 +97,7 @@ def gunicorn_options(bind: tuple[str, int]) -> dict[str, Any]:
     """Return the options that all services share."""
     return {
         "bind": host_and_port(*bind),
+        "timeout": REPLACE_SECONDS,
         "logger_class": QuietLogger,
         "control_socket_disable": True,
         # By default, gunicorn trusts SCRIPT_NAME and X-Forwarded-* of all clients on this host. Signpost evaluates
