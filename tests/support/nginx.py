@@ -24,7 +24,7 @@ http {{
     access_log off;
     client_body_temp_path {folder}/client; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    upstream service {{ server 127.0.0.1:{service_port}; keepalive 16; }}
+    upstream service {{ server 127.0.0.1:{service_port}; keepalive 16; keepalive_timeout 100ms; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{
