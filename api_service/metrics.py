@@ -1,6 +1,7 @@
 """Prometheus metrics and traces of requests. Dashboards rely on the names and labels.
 
-Each worker process writes its metrics to files, and the admin listener merges them (``shared/web/admin.py``).
+Each worker process writes its metrics to files, and the admin listener merges them (``shared/web/admin.py``). Each
+metric is a constant in capitals: a test compares them with the table in ``docs/reference/metrics.md``.
 """
 
 from http import HTTPStatus

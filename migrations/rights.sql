@@ -66,7 +66,7 @@ grant execute on function
 -- signpost_relay
 grant usage on schema public to signpost_relay;
 grant select on
-    fallback_budgets, hourly_stats, leader_lease, organization_losses, organization_steps, organizations,
+    alembic_version, fallback_budgets, hourly_stats, leader_lease, organization_losses, organization_steps, organizations,
     outbox_backlog, outbox_messages, pauses, providers, relays
     to signpost_relay;
 grant insert on delivery_attempts, fallback_budgets, hourly_stats, organization_losses, organization_steps

@@ -76,7 +76,11 @@ class Generation:
         # If all providers are known to be down, the relay makes no claims. It still counts as started.
         has_started = components.claims.has_claimed or not components.relay.may_claim
         is_away = components.connections.is_lost or not has_started
-        return readiness(components.poller.late_queues(self.settings.latest), is_away=is_away)
+        return readiness(
+            components.poller.late_queues(self.settings.latest),
+            is_away=is_away,
+            is_schema_behind=components.poller.is_schema_behind,
+        )
 
 
 class Daemon:

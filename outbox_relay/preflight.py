@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 
-import psycopg
-
+from migrations.revisions import REVISIONS
 from outbox_relay.bootstrap import providers_of, rendering_of
 from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.model import Failure, RenderedMessage, Sent
 from outbox_relay.rendering.preview import fresh_activation
 from outbox_relay.settings import RelaySettings
-from shared.db.preflight import database_problem
+from shared.db.preflight import database_problem, schema_check
 from shared.vocabulary import Channel, Locale
 
 
@@ -29,7 +28,7 @@ class NoMessages:
 
 def problems(settings: RelaySettings) -> Iterator[tuple[str, str | None]]:
     """Yield the name of each database and provider, with its problem or None."""
-    yield "DATABASE_URL", database_problem(settings.database_url, _may_read_outbox)
+    yield "DATABASE_URL", database_problem(settings.database_url, schema_check(REVISIONS))
     if settings.listen_database_url:
         yield "LISTEN_DATABASE_URL", database_problem(settings.listen_database_url)
     if settings.provision_database_url:
@@ -37,11 +36,6 @@ def problems(settings: RelaySettings) -> Iterator[tuple[str, str | None]]:
     for channel, providers in providers_of(settings).items():
         for capped in providers:
             yield capped.provider.name, asyncio.run(_provider_problem(settings, channel, capped.provider))
-
-
-def _may_read_outbox(connection: psycopg.Connection) -> None:
-    """Raise psycopg's error if the outbox is missing or the login has no right to it."""
-    connection.execute("select from public.outbox_messages limit 0")
 
 
 async def _provider_problem(settings: RelaySettings, channel: Channel, provider: Provider) -> str | None:

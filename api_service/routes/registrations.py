@@ -42,7 +42,7 @@ from shared.web.problems import CommonCode
 
 Render = Callable[[Registration], Response]
 
-# Created once, because marshmallow copies all fields of each instance.
+# Created once: marshmallow copies all fields whenever a schema is created.
 SCHEMAS = {locale: RegisterSchema(locale) for locale in Locale}
 
 blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
@@ -145,10 +145,10 @@ def _respond(registration: Registration, response: Response, render: Render) -> 
 
 
 def _after_waiting(registration: Registration, seconds: int) -> Registration | None:
-    """Return the registration once its message has settled or the time is over; None if too many requests wait.
+    """Return the registration once its message has settled or the time is over.
 
-    It holds no connection between polls. The registration is committed: if the database fails now, the first response
-    is still correct.
+    Return None if too many requests wait or the database is unavailable: the registration is committed, so the response
+    from before the wait is still correct. Between polls, no database connection is held.
     """
     if registration.delivery.status is not Status.PENDING:
         return registration

@@ -59,7 +59,10 @@ class DeliveryProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Delivery:
-    """The state of the newest message. ``due_at`` is null during an attempt and after the last one."""
+    """The state of the newest message, or of the first one if its fallback is dead.
+
+    ``due_at`` is null during an attempt and after the last attempt.
+    """
 
     status: Status
     attempts: int
@@ -106,9 +109,9 @@ def register(
     """Add the user, its activation token and its outbox message, in the caller's transaction.
 
     If the address is taken, the same statements add a different message, and a token that cannot activate anything.
-    Returns the registration as ``look_up`` would, without another query. The route has already counted the rate limits
-    (``spend`` in ``api_service/routes/registrations.py``). ``limiter`` is only read here: it shows when another message
-    may be sent to this address.
+    Returns the registration as ``look_up`` would, without reading it back. The route has already counted the rate
+    limits (``spend`` in ``api_service/routes/registrations.py``). ``limiter`` is only read here: it shows when another
+    message may be sent to this address.
     """
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, policy)
@@ -180,9 +183,9 @@ def resend_wait(session: Session, recipient: str, limiter: Limiter) -> timedelta
 
 
 def is_settled(session: Session, registration_id: UUID) -> bool:
-    """Return whether no message is pending any more.
+    """Return whether the delivery is decided.
 
-    The newest one was sent, or all (including the fallback) are dead, or the registration is gone.
+    The newest message was sent, or the message and its fallback are dead, or the registration is gone.
     """
     status = session.connection().execute(_NEWEST_STATUS, {"registration_id": registration_id}).scalar_one_or_none()
     return status is not Status.PENDING

@@ -64,7 +64,7 @@ def lock_registrant(session: Session, registration_id: UUID) -> User:
 
 
 def bring_back(user: User, token: Token | IssuedToken) -> None:
-    """Make a retired user pending again if the code could activate.
+    """Make a retired user pending again if the token's code can activate the account.
 
     The address may have been released since another registration took it.
     """
@@ -103,9 +103,10 @@ def repeated(session: Session, user: User, token: Token) -> Token:
 
 
 def replaced(session: Session, user: User, channel: Channel, policy: TokenPolicy) -> IssuedToken:
-    """Return a new token; earlier tokens and messages of the channel end.
+    """Return a new token. Earlier tokens of the channel end, and their pending messages are superseded.
 
-    A young token passes its remaining attempts on: alternating between channels must not buy guesses.
+    A token with half of its lifetime left passes its remaining attempts on, so alternating between channels buys no
+    guesses.
     """
     attempts_left = policy.attempts
     earlier = living_tokens_of(session, user.id, Token.channel == channel)

@@ -23,7 +23,7 @@ from shared.vocabulary import CHANNELS, PROVIDER_CONFIGURED_SECONDS, PauseKind, 
 
 MAX_PAUSE_MINUTES = 7 * 24 * 60
 MAX_PROBED = 10
-"""How many waiting messages a probe makes due. Relays need some to probe with, and two successes close a breaker."""
+"""How many waiting messages a probe makes due. Relays need some to probe with, and some may fail."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Polls for due messages, suspects, due fallbacks, provider states and pauses, in one statement for all queues.
+"""Polls for due messages, suspects, fallbacks, provider states, pauses and the schema, in one statement for all queues.
 
 So an idle relay needs one round trip per poll for any number of queues. Notifications usually wake a relay
 earlier; the poll is the fallback. It also writes the relay's heartbeat and sets the gauges of the lag.
@@ -18,6 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
+from migrations.revisions import REVISIONS
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.delivery.fallback import FIND_FALLBACK, Fallbacks
 from outbox_relay.delivery.poison_isolation import PoisonIsolation
@@ -30,6 +31,8 @@ from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.pauses import READ_PAUSES
 from outbox_relay.providers.pool import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
+from shared.db.errors import UNDEFINED
+from shared.db.preflight import SCHEMA_REVISION, is_schema_behind
 from shared.vocabulary import CHANNELS, AnyChannel, Priority
 
 LONGEST_POLL_SECONDS = 5.0
@@ -69,7 +72,8 @@ select found.*, name, consecutive_opens as consecutive_opens,
                     as queue (channel, priority, number)) as lags,
        ({FIND_SUSPECT}) is not null as has_suspects,
        ({FIND_FALLBACK}) is not null as has_fallbacks,
-       array(select array[kind, name] from ({READ_PAUSES}) as pause) as pauses) as found
+       array(select array[kind, name] from ({READ_PAUSES}) as pause) as pauses,
+       ({SCHEMA_REVISION}) as revision) as found
   left join providers on name = any(%(names)s)
 """  # noqa: S608 - put together from our own
 
@@ -146,6 +150,8 @@ class Poller:
         self._next_full_scan = 0.0
         self._count_after = 0.0
         self._has_failed = False
+        self.is_schema_behind = False
+        """Whether the schema is older than this release, as of the last poll."""
         self._lags: dict[QueueKey, float] = {}
 
     def late_queues(self, limit: timedelta) -> list[LateQueue]:
@@ -195,8 +201,9 @@ class Poller:
     async def _poll(self, *, is_full_scan: bool) -> PollResult:
         try:
             result = await self._database.once(lambda connection: self._run(connection, is_full_scan=is_full_scan))
-        except psycopg.Error:
+        except psycopg.Error as error:
             self._has_failed = True
+            self.is_schema_behind = error.sqlstate in UNDEFINED
             return EVERYTHING
         had_failed, self._has_failed = self._has_failed, False
         return replace(result, due=EVERYTHING.due, has_suspects=True, has_fallbacks=True) if had_failed else result
@@ -216,6 +223,7 @@ class Poller:
         lags = {ALL_QUEUES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None}
         due = frozenset(lags if is_full_scan else ALL_QUEUES)
         found = rows[0]
+        self.is_schema_behind = is_schema_behind(found.revision, REVISIONS)
         seen = lags if is_full_scan else None
         return PollResult(due, seen, found.has_suspects, found.has_fallbacks, states, found.pauses)
 

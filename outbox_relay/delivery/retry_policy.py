@@ -2,7 +2,8 @@
 
 It decides how long to wait before the next attempt, when to give up, and which failures of a provider count as failures
 of the message. Deferrals, which cost no attempt, are in ``deferral``. A provider can ask for a delay (Retry-After). The
-parsers limit it to ``failures.network.LONGEST_WAIT``, both for messages and for the circuit breaker.
+functions that parse replies (``failures``) limit it to ``failures.network.LONGEST_WAIT``, both for messages and for the
+circuit breaker.
 """
 
 from dataclasses import dataclass, replace
@@ -55,9 +56,9 @@ class Tries:
 
 
 CODE = Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300)))
-"""For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or prove an
-address. A code in an SMS is valid for at most 10 minutes. Such a code in an e-mail is valid for 15 minutes by default,
-and for an hour at most. An activation by e-mail is a LINK."""
+"""For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or change an
+address. A code in an SMS is valid for at most 10 minutes. A code of these two kinds in an e-mail is valid for 15
+minutes by default, and for an hour at most. An activation by e-mail has the schedule LINK."""
 
 LINK = Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1))
 """For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
@@ -75,7 +76,8 @@ SCHEDULES: dict[RetrySchedule, Schedule] = {
 """The schedules that a ``template.toml`` names."""
 
 PROVISIONING = Doubling(first=timedelta(seconds=5), cap=timedelta(minutes=10))
-"""A person waits for the organization; an operator has to look at repeated failures."""
+"""The first delay is short, because a person waits for the organization. The cap is short, so that a repair of the
+cause soon takes effect."""
 
 
 def schedule_for(template: AnyTemplate, channel: AnyChannel) -> Schedule:
@@ -94,8 +96,8 @@ def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
     """Return the failure as it counts for the message.
 
     A provider may reply to one message as if the provider itself had failed, although it accepts other messages. In
-    this case it is not down, and the failure counts as a transient failure of the message. Otherwise, a few such
-    messages would open the circuit breaker and stop all others.
+    this case it is not down, and the failure counts as a transient failure of the message. If it counted
+    as the provider's, a few such messages would open the circuit breaker and stop all others.
     """
     if failure.kind is FailureClass.PROVIDER and failure.is_about_message and is_provider_healthy:
         return replace(failure, kind=FailureClass.TRANSIENT)
@@ -124,8 +126,9 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if the message expires before the schedule's first delay is over, or before the provider allows another
-    attempt (``retry_after``). So a message can be dead as expired before its ``expires_at``.
+    Give up if no attempt is left. Also give up if the message expires within the ceiling of the schedule's first delay,
+    or before the provider allows another attempt (``retry_after``). So a message can be dead as expired before its
+    ``expires_at``.
     """
     spent = tries.spent + 1
     if spent >= tries.allowed:

@@ -319,7 +319,7 @@ class SettlementStore:
 
 
 class SettlementBatcher:
-    """Holds outcomes until they are written.
+    """Holds outcomes in memory until they are written, also while the database is away.
 
     ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of messages settled
     so far. After each statement, ``on_settled`` is called with the shortest delay until one of its messages is due

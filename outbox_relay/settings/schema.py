@@ -396,7 +396,12 @@ class RelaySettings(BrandingSettings):
         default=None,
     )
     operator_locale: Locale = setting(
-        Choice, Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN
+        Choice,
+        Locale,
+        "OPERATOR_LOCALE",
+        "The language of digests by mail.",
+        unit=" or ".join(f"`{locale}`" for locale in Locale),
+        default=Locale.EN,
     )
     log_level: str = setting(LogLevel)
 

@@ -80,9 +80,9 @@ class Readiness(NamedTuple):
     held: list[str]
 
 
-def readiness(late_queues: Iterable[LateQueue], *, is_away: bool) -> Readiness:
+def readiness(late_queues: Iterable[LateQueue], *, is_away: bool, is_schema_behind: bool) -> Readiness:
     """Decide on readiness: a late queue counts as missing, unless something outside the relay blocks it."""
-    missing = ["database"] if is_away else []
+    missing = [name for name, is_missing in (("database", is_away), ("schema", is_schema_behind)) if is_missing]
     held: list[str] = []
     for queue in late_queues:
         if queue.blocked_by:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from structlog.typing import FilteringBoundLogger
 
-from shared.db.errors import describe, is_connection_error
+from shared.db.errors import UNDEFINED, describe, is_connection_error
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -28,7 +28,9 @@ class Outage:
         """Record a failed attempt, log the first one, and return the seconds to wait."""
         if not self.is_on:
             log = self._log.warning if is_connection_error(error) else self._log.error
-            log("database lost", purpose=self._purpose, **describe(error))
+            facts = describe(error)
+            event = "schema too old" if facts["sqlstate"] in UNDEFINED else "database lost"
+            log(event, purpose=self._purpose, **facts)
             self.since = datetime.now(UTC)
         pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         return pause

@@ -39,12 +39,20 @@ def database_problem(url: str, check: Check = lambda _connection: None) -> str |
         return _explained(error)
 
 
+def is_schema_behind(revision: str | None, revisions: Sequence[str]) -> bool:
+    """Return whether the schema is older than this release's migrations, which are in order.
+
+    A newer schema is fine: migrations run while the previous release still serves.
+    """
+    return revision is None or revision in revisions[:-1]
+
+
 def schema_check(revisions: Sequence[str]) -> Check:
     """Return a check that the schema is not older than this release's migrations, in order."""
 
     def check(connection: psycopg.Connection) -> str | None:
         row = connection.execute(SCHEMA_REVISION).fetchone()
-        is_behind = row is None or row[0] in revisions[:-1]
+        is_behind = is_schema_behind(row[0] if row else None, revisions)
         return "the schema is older than this release; run `api-service migrate`" if is_behind else None
 
     return check

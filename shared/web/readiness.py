@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from shared.db.engine import DATABASE_FAILURES
+from shared.db.preflight import is_schema_behind
 
 # A standby and a read-only session answer queries, too.
 READ_STATE = text("""
@@ -26,10 +27,7 @@ class Requirement(StrEnum):
 
 
 def missing_requirements(engine: Engine, revisions: Sequence[str]) -> list[Requirement]:
-    """Return the missing parts, given this release's migrations in order.
-
-    A newer schema is fine: migrations run while the previous release still serves.
-    """
+    """Return the missing parts, given this release's migrations in order."""
     try:
         with engine.connect() as connection:
             revision, is_read_only, has_standby = connection.execute(READ_STATE).one()
@@ -41,8 +39,7 @@ def missing_requirements(engine: Engine, revisions: Sequence[str]) -> list[Requi
         return [Requirement.SCHEMA]
     except DATABASE_FAILURES:
         return [Requirement.DATABASE]
-    is_behind = revision is None or revision in revisions[:-1]
-    return [Requirement.SCHEMA] if is_behind else []
+    return [Requirement.SCHEMA] if is_schema_behind(revision, revisions) else []
 
 
 def _confirms_commits(connection: Connection) -> bool:

@@ -17,11 +17,16 @@ LONGEST = 60
 def test_a_relay_cut_off_from_the_database_is_replaced_and_settles_correctly_on_its_return(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
-    with namespace(cables=2) as host, remote_relay(host, outbox.database, sink) as cut_off:
+    with (
+        namespace(cables=2) as host,
+        remote_relay(host, outbox.database, sink, RELAY_CONNECTIONS="20") as cut_off,
+    ):
         to_database, _ = host.cables
         sink.hold()
         ledger.enqueue(20, rolled_back=5)
-        eventually(lambda: outbox.number(LEASED) == 20)
+        # A connection for each message: the responses to the claims have arrived, and not only their commits.
+        eventually(lambda: sink.open_connections == 20)
+        assert outbox.number(LEASED) == 20
         to_database.pull()
         ledger.note_disturbance()
         deliver_without_settling(outbox, ledger, sink)

@@ -24,16 +24,17 @@ MISSING = {
     "the schema": "drop table outbox_messages cascade",
     "the fallbacks' columns": "alter table outbox_messages rename fallback_at to fell_back_at",
 }
+EVENTS = {"a grant": "database lost", "the schema": "schema too old", "the fallbacks' columns": "schema too old"}
 
 
 @pytest.mark.parametrize("missing", MISSING)
 def test_sigterm_ends_once_while_it_waits_for_the_database(outbox: Outbox, sink: MailSink, missing: str) -> None:
     outbox.execute(MISSING[missing])
     with running_relay(outbox.database, command=ONCE, EMAIL_PROVIDERS=sink.provider) as relay:
-        eventually(lambda: relay.logged("database lost"))
+        eventually(lambda: relay.logged(EVENTS[missing]))
         relay.process.terminate()
         assert relay.process.wait(10) == 1
-        assert [line["level"] for line in relay.logged("database lost")] == ["error"]
+        assert [line["level"] for line in relay.logged(EVENTS[missing])] == ["error"]
 
 
 @pytest.mark.parametrize("revoked", [MISSING["a grant"], "revoke update on outbox_messages from signpost_relay"])

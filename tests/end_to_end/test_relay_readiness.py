@@ -79,3 +79,22 @@ def test_a_relay_is_ready_and_reports_what_an_operator_paused(outbox: Outbox, si
             'signpost_paused{kind="channel",name="email"} 1.0',
             'signpost_paused{kind="template",name="activation"} 1.0',
         ]
+
+
+def test_a_relay_on_an_older_schema_is_not_ready_and_says_so(outbox: Outbox, sink: MailSink) -> None:
+    [(revision,)] = outbox.execute("delete from alembic_version returning version_num")
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        eventually(lambda: readyz(relay, 503, "missing") == ["schema"])
+        outbox.execute("insert into alembic_version values (%s)", revision)
+        relay.wait_until_ready()
+
+
+def test_a_relay_on_a_schema_without_its_columns_waits_for_the_migration(outbox: Outbox, sink: MailSink) -> None:
+    outbox.put()
+    outbox.execute("alter table providers rename column consecutive_opens to an_older_name")
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        eventually(lambda: relay.logged("schema too old"))
+        assert "schema" in readyz(relay, 503, "missing")
+        outbox.execute("alter table providers rename column an_older_name to consecutive_opens")
+        relay.wait_until_ready()
+        eventually(outbox.is_all_sent)

@@ -96,7 +96,7 @@ def test_each_name_in_where_to_look_is_in_its_file() -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     section = page.partition("## Where to look\n")[2].partition("\n## ")[0]
     places = [places for _, places in re.findall(r"^\| (.+\?) \| (.+) \|$", section, re.MULTILINE)]
-    assert 25 <= len(places) <= 60
+    assert len(places) >= 25
     spans = [re.findall(r"`(.+?)`", place) for place in places]
     assert [place for place, found in zip(places, spans, strict=True) if "/" not in found[0]] == []
     assert [name for found in spans for name in absent_names(found)] == []

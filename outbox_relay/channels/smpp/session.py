@@ -28,6 +28,7 @@ from shared.vocabulary import Channel
 DEFAULT_PORT = 2775
 DEFAULT_TLS_PORT = 3550
 
+# Each other status, such as ESME_RTHROTTLED, is a failure of the provider.
 _CLASSES: dict[int, FailureClass] = {
     Status.ESME_RINVDSTADR: FailureClass.RECIPIENT,
     Status.ESME_RINVMSGLEN: FailureClass.CONTENT,

@@ -66,9 +66,9 @@ def test_the_status_describes_the_consumers_state() -> None:
 
 def test_a_late_consumer_is_reported_unless_something_blocks_it() -> None:
     late, held = LateQueue("email code", 301.4, []), LateQueue("sms code", 400, ["twilio is down"])
-    assert readiness([], is_away=False) == ([], [])
-    assert readiness([late, held], is_away=False) == (
+    assert readiness([], is_away=False, is_schema_behind=False) == ([], [])
+    assert readiness([late, held], is_away=False, is_schema_behind=False) == (
         ["email code: a message has been due for 301 seconds"],
         ["sms code: twilio is down"],
     )
-    assert readiness([late], is_away=True).missing[0] == "database"
+    assert readiness([late], is_away=True, is_schema_behind=False).missing[0] == "database"

@@ -15,10 +15,13 @@ def test_an_outage_is_logged_once() -> None:
 
 
 def test_an_outage_that_needs_an_operator_is_logged_as_an_error() -> None:
-    for error in (psycopg.errors.UndefinedTable(), psycopg.errors.InsufficientPrivilege(), RuntimeError()):
+    for error in (psycopg.errors.InsufficientPrivilege(), RuntimeError()):
         outage = RecordedOutage()
         outage.failed(error)
         assert outage.events == [("error", "database lost")]
+    outage = RecordedOutage()
+    outage.failed(psycopg.errors.UndefinedTable())
+    assert outage.events == [("error", "schema too old")]
 
 
 def test_pauses_grow_to_a_limit_and_restart_after_the_outage() -> None:
