@@ -71,6 +71,7 @@ def _services(settings: ApiSettings) -> Services:
         settings.database_url, application_name="signpost-api", pool_size=settings.database_connections, plans_once=True
     )
     trace_transactions(engine)
+    hash_threads = max(1, cpu_count() // settings.workers)
     return Services(
         engine=engine,
         sessions=sessionmaker(engine, expire_on_commit=False),
@@ -98,7 +99,7 @@ def _services(settings: ApiSettings) -> Services:
         ),
         notifier=Notifier(settings.database_url),
         settled_waiters=SettledWaiters(max(1, settings.threads // 8)),
-        sign_in_hashes=HashPool(SIGN_IN, max(1, cpu_count() // settings.workers), settings.threads * 3 // 8),
+        sign_in_hashes=HashPool(SIGN_IN, hash_threads, settings.threads * 3 // 8),
         sign_in_watch=SignInWatch(),
-        other_hashes=HashPool(OTHER, cpu_count(), settings.threads // 2),
+        other_hashes=HashPool(OTHER, hash_threads, settings.threads // 2),
     )

@@ -1,5 +1,6 @@
 """Run an app with gunicorn, configured and logged like the other processes."""
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def run(self) -> None:
         """Serve until SIGTERM."""
+        # A garbage collection writes to each object that it visits. Without this, each worker would soon have copies of
+        # the pages that it shares with this process.
+        gc.freeze()
         WatchedArbiter(self).run()
 
 
