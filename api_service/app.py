@@ -102,4 +102,5 @@ def _services(settings: ApiSettings) -> Services:
         sign_in_hashes=HashPool(SIGN_IN, hash_threads, settings.threads * 3 // 8),
         sign_in_watch=SignInWatch(),
         other_hashes=HashPool(OTHER, hash_threads, settings.threads // 2),
+        phone_region=settings.phone_default_region,
     )

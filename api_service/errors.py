@@ -42,6 +42,7 @@ class ViolationCode(StrEnum):
     INVALID_TYPE = "invalid_type"
     INVALID_EMAIL = "invalid_email"
     INVALID_PHONE = "invalid_phone"
+    MISSING_COUNTRY_CODE = "missing_country_code"
     INVALID_ID = "invalid_id"
     INVALID_CHOICE = "invalid_choice"
     INVALID_COUNTRY = "invalid_country"

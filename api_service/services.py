@@ -40,6 +40,7 @@ class Services:
     sign_in_hashes: HashPool
     other_hashes: HashPool
     sign_in_watch: SignInWatch
+    phone_region: str | None
 
     def run_and_wake(self, work: Callable[[Session], Result]) -> Result:
         """Run the work in a transaction, and wake the relays for the messages that it enqueued."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, post_load, validates_schema
 
 from api_service.rate_limits import MOST_HITS, RULES, Limit, Windows
+from shared.addresses import PHONE_REGIONS
 from shared.cpu_count import cpu_count
 from shared.secrets import SecretKeys
 from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, Text, WebUrl, Whole
@@ -62,6 +63,16 @@ def _is_origin(text: str) -> bool:
     return text == f"{parts.scheme}://{parts.netloc}".lower()
 
 
+class PhoneRegion(Text):
+    """The ISO 3166-1 alpha-2 code of a country with phone numbers. Case is ignored."""
+
+    def parse(self, text: str) -> str:
+        """Return the code in capital letters."""
+        if text.upper() not in PHONE_REGIONS:
+            raise ValueError("is not the ISO 3166-1 alpha-2 code of a country with phone numbers, such as CM or GB")
+        return text.upper()
+
+
 class ActivationFallback(StrEnum):
     """Which channel may take over from which."""
 
@@ -94,6 +105,7 @@ class ApiSettings:
     cors_origins: frozenset[str]
     workers: int
     threads: int
+    phone_default_region: str | None
     activation_email_lifetime_seconds: int
     activation_sms_lifetime_seconds: int
     code_attempts: int
@@ -189,6 +201,13 @@ class ApiSettingsSchema(SettingsSchema):
         unit="threads",
         default=16,
         bounds=(4, 256),
+    )
+    phone_default_region = PhoneRegion(
+        "PHONE_DEFAULT_REGION",
+        "The country whose phone numbers users may give without country code, such as `CM`. Without it, each number"
+        " needs its country code.",
+        unit="ISO 3166-1 alpha-2",
+        default=None,
     )
     activation_email_lifetime_seconds = Whole(
         "ACTIVATION_EMAIL_LIFETIME_SECONDS",

@@ -13,8 +13,11 @@ LONGEST_EMAIL = 254
 """Octets (RFC 5321 §4.5.3.1.3, without the angle brackets)."""
 
 # Common notations. The parser of phonenumbers accepts letters, and finds numbers within sentences.
-WRITTEN_NUMBER = re.compile(r"\+[0-9][0-9 ().-]{4,40}", re.ASCII)
-"""The characters of a phone number with its country code."""
+WRITTEN_NUMBER = re.compile(r"(\+[0-9]|[0-9(])[0-9 ().-]{3,40}", re.ASCII)
+"""The characters of a phone number, with its country code after a plus or without one."""
+
+PHONE_REGIONS = phonenumbers.SUPPORTED_REGIONS
+"""The ISO 3166-1 alpha-2 codes of countries with phone numbers."""
 
 UNSUITABLE_TYPES = frozenset(
     {
@@ -32,6 +35,10 @@ Some landlines and toll-free numbers accept SMS, so they are allowed.
 
 class InvalidAddressError(ValueError):
     """The text is not a deliverable address."""
+
+
+class MissingCountryCodeError(InvalidAddressError):
+    """The text looks like a phone number without its country code, and there is no default region."""
 
 
 def deliverable_email(text: str) -> str:
@@ -72,15 +79,19 @@ def canonical_address(deliverable: str) -> str:
     return canonical_email(deliverable) if "@" in deliverable else deliverable
 
 
-def canonical_phone(text: str) -> str:
-    """Return the E.164 form (``+33612345678``) of a number with its country code.
+def canonical_phone(text: str, region: str | None = None) -> str:
+    """Return the E.164 form (``+33612345678``) of a number.
 
-    Raises InvalidAddressError, also for UNSUITABLE_TYPES.
+    A number without a plus is read as it is dialled in the ``region``, one of PHONE_REGIONS: ``0612345678`` or
+    ``0033612345678`` in France. Raises MissingCountryCodeError if there is no region, otherwise
+    InvalidAddressError, also for UNSUITABLE_TYPES.
     """
     if not WRITTEN_NUMBER.fullmatch(text):
         raise InvalidAddressError("not a phone number with its country code")
+    if region is None and not text.startswith("+"):
+        raise MissingCountryCodeError("not a phone number with its country code")
     try:
-        number = phonenumbers.parse(text, None)
+        number = phonenumbers.parse(text, region)
     except NumberParseException as error:
         raise InvalidAddressError("not a phone number with its country code") from error
     if not phonenumbers.is_valid_number(number) or number.extension:
@@ -88,6 +99,15 @@ def canonical_phone(text: str) -> str:
     if phonenumbers.number_type(number) in UNSUITABLE_TYPES:
         raise InvalidAddressError("not a phone number at which somebody reads SMS")
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def is_local_spelling(text: str, number: str) -> bool:
+    """Return whether the text is how the E.164 number is dialled within its own country."""
+    try:
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
+        return canonical_phone(text, region) == number
+    except (NumberParseException, InvalidAddressError):
+        return False
 
 
 def country_prefix(number: str) -> str:

@@ -103,12 +103,12 @@ def post_email(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/phone")
-@OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewPhoneSchema), problems=OF_PASSWORDS)
+@OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(lambda: NewPhoneSchema(None)), problems=OF_PASSWORDS)
 @authenticated
 @idempotent
 def post_phone(current_user: CurrentUser) -> Response:
     """Send a code to a new phone number."""
-    return _code_sent(current_user, NewPhoneSchema())
+    return _code_sent(current_user, NewPhoneSchema(services().phone_region))
 
 
 @blueprint.post("/email/confirm")

@@ -29,13 +29,13 @@ blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-rese
             "The same response with or without an account.", ResetAskedSchema, headers=RATE_LIMIT_HEADERS
         )
     },
-    body=RequestDoc(RequestResetSchema),
+    body=RequestDoc(lambda: RequestResetSchema(None)),
     problems=(Code.TOO_MANY_REQUESTS,),
 )
 @idempotent
 def post_password_reset() -> Response:
     """Send a code to the address, or a note that it has no account. The response is the same."""
-    address: Address = read_body(RequestResetSchema())["address"]
+    address: Address = read_body(RequestResetSchema(services().phone_region))["address"]
     spend(by_network(Limit.RESETS_PER_NETWORK), *by_addresses(Limit.RESETS_PER_ADDRESS, address.canonical))
 
     def asked(session: Session) -> Response:
@@ -53,14 +53,15 @@ def post_password_reset() -> Response:
 @OperationDoc(
     Tag.PASSWORDS,
     {HTTPStatus.NO_CONTENT: ResponseDoc("The password was changed, and all sessions ended.")},
-    body=RequestDoc(ConfirmResetSchema),
+    body=RequestDoc(lambda: ConfirmResetSchema(None)),
     problems=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS, Code.OVERLOADED),
 )
 @idempotent
 def post_confirmation() -> Response:
     """Set a new password."""
-    body = read_body(ConfirmResetSchema())
-    address, new_password, parts = body["address"], body["new_password"], services()
+    parts = services()
+    body = read_body(ConfirmResetSchema(parts.phone_region))
+    address, new_password = body["address"], body["new_password"]
     # Admitted first, because the code's attempt is spent even if the request is rejected afterwards.
     with parts.other_hashes.admit():
         token_id = token_of_reset(parts.sessions, parts.keys, parts.limiter, address, body["code"])

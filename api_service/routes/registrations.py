@@ -1,7 +1,7 @@
 """/v1/registrations: register, look a registration up, and resend its message."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from uuid import UUID
 
@@ -42,10 +42,13 @@ from shared.web.problems import CommonCode
 
 Render = Callable[[Registration], Response]
 
-# Created once: marshmallow copies all fields whenever a schema is created.
-SCHEMAS = {locale: RegisterSchema(locale) for locale in Locale}
-
 blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
+
+
+@cache  # marshmallow copies all fields whenever a schema is created
+def schema_for(locale: Locale, phone_region: str | None) -> RegisterSchema:
+    """Return the schema of a registration."""
+    return RegisterSchema(locale, phone_region)
 
 
 @blueprint.post("")
@@ -56,15 +59,15 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
             "A message will be sent.", RegistrationSchema, headers=(*RATE_LIMIT_HEADERS, *WAIT_HEADERS, "Location")
         )
     },
-    body=RequestDoc(lambda: RegisterSchema(Locale.EN)),
+    body=RequestDoc(lambda: RegisterSchema(Locale.EN, None)),
     problems=(Code.TOO_MANY_REQUESTS, Code.OVERLOADED),
     parameters=("Prefer",),
 )
 @idempotent
 def post_registration() -> Response:
     """Register a user. The response precedes the message, unless the client prefers to wait."""
-    command: RegisterCommand = read_body(SCHEMAS[preferred_locale()])
     parts = services()
+    command: RegisterCommand = read_body(schema_for(preferred_locale(), parts.phone_region))
     with parts.other_hashes.admit():
         spend(
             by_network(Limit.REGISTRATIONS_PER_NETWORK),

@@ -28,7 +28,7 @@ blueprint = Blueprint("sessions", __name__)
 @OperationDoc(
     Tag.SESSIONS,
     {HTTPStatus.CREATED: ResponseDoc("The new session.", SessionSchema, headers=RATE_LIMIT_HEADERS)},
-    body=RequestDoc(SignInSchema),
+    body=RequestDoc(lambda: SignInSchema(None)),
     problems=(
         Code.INVALID_CREDENTIALS,
         Code.ACCOUNT_NOT_ACTIVATED,
@@ -43,7 +43,7 @@ def post_session() -> Response:
     request.get_data()  # received before it takes a place, or a few slow clients would hold all places
     # Admitted before the body is parsed, because rejecting must cost little in a flood.
     with parts.sign_in_watch.observe(network.name), parts.sign_in_hashes.admit():
-        body = read_body(SignInSchema())
+        body = read_body(SignInSchema(parts.phone_region))
         tried = [network, *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical)]
         # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
         spend(*tried)

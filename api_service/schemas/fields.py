@@ -11,7 +11,13 @@ from marshmallow import ValidationError, fields
 
 from api_service.errors import ViolationCode
 from api_service.security import passwords
-from shared.addresses import WRITTEN_NUMBER, InvalidAddressError, canonical_phone, deliverable_email
+from shared.addresses import (
+    WRITTEN_NUMBER,
+    InvalidAddressError,
+    MissingCountryCodeError,
+    canonical_phone,
+    deliverable_email,
+)
 
 LONGEST_NAME = 200
 LONGEST_TEXT = 512
@@ -82,10 +88,11 @@ class Email(Text):
 
 
 class Phone(Text):
-    """A phone number with country code; its value is in E.164 form."""
+    """A phone number; its value is in E.164 form. The schema sets the region of numbers without country code."""
 
+    region: str | None = None
     json_schema: ClassVar = {
-        "description": "a number with its country code",
+        "description": "a number with its country code; with PHONE_DEFAULT_REGION, also one as dialled in that country",
         "pattern": f"^{WRITTEN_NUMBER.pattern}$",
         "examples": ["+33 6 12 34 56 78"],
     }
@@ -94,7 +101,9 @@ class Phone(Text):
         """Return the E.164 form."""
         reject_control_characters(text)
         try:
-            return canonical_phone(text)
+            return canonical_phone(text, self.region)
+        except MissingCountryCodeError:
+            raise ValidationError(ViolationCode.MISSING_COUNTRY_CODE) from None
         except InvalidAddressError:
             raise ValidationError(ViolationCode.INVALID_PHONE) from None
 

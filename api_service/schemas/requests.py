@@ -44,6 +44,14 @@ class StrictSchema(Schema):
         self.error_messages |= {"unknown": ViolationCode.UNKNOWN_FIELD, "type": ViolationCode.INVALID_TYPE}
 
 
+class WithPhoneSchema(StrictSchema):
+    """A body with ``phone``, which may lack its country code if there is a default region."""
+
+    def __init__(self, phone_region: str | None) -> None:
+        super().__init__()
+        self.fields["phone"].region = phone_region  # type: ignore[attr-defined]
+
+
 def validate_password(body: dict[str, Any], field: str) -> None:
     """Raise ValidationError if the password in that field is weak, or is an address in the same body."""
     addresses = [body[name] for name in ("email", "phone") if name in body]
@@ -63,7 +71,7 @@ class NewOrganizationSchema(StrictSchema):
         return NewOrganization(body["name"], body.get("country"))
 
 
-class RegisterSchema(StrictSchema):
+class RegisterSchema(WithPhoneSchema):
     """A registration. The default locale is the client's preferred language."""
 
     forms: ClassVar = {"anyOf": [{"required": ["email"]}, {"required": ["phone"]}]}
@@ -76,8 +84,8 @@ class RegisterSchema(StrictSchema):
     channel = OneOf(Channel)
     organization = fields.Nested(NewOrganizationSchema(), error_messages=NO_OBJECT)
 
-    def __init__(self, preferred_locale: Locale) -> None:
-        super().__init__()
+    def __init__(self, preferred_locale: Locale, phone_region: str | None) -> None:
+        super().__init__(phone_region)
         self.preferred_locale = preferred_locale
 
     @validates_schema
@@ -159,7 +167,7 @@ class WithNewPasswordSchema(StrictSchema):
         validate_password(body, "new_password")
 
 
-class AddressedSchema(WithAddressSchema):
+class AddressedSchema(WithAddressSchema, WithPhoneSchema):
     """An account, by e-mail address or phone number."""
 
     forms: ClassVar = ONE_ADDRESS
@@ -206,7 +214,7 @@ class NewEmailSchema(WithAddressSchema):
     password = Password(required=True)
 
 
-class NewPhoneSchema(WithAddressSchema):
+class NewPhoneSchema(WithAddressSchema, WithPhoneSchema):
     """A new phone number, and the account's password."""
 
     phone = Phone(required=True)

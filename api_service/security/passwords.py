@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from api_service.errors import ViolationCode
-from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
+from shared.addresses import InvalidAddressError, canonical_email, deliverable_email, is_local_spelling
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256
@@ -68,11 +68,12 @@ def is_address(password: str, address: str) -> bool:
 
 
 def is_number(password: str, number: str) -> bool:
-    """Return whether the password is this E.164 number, with or without country code."""
+    """Return whether the password is this E.164 number, with or without country code or trunk prefix."""
     if not _NUMBER.fullmatch(password):
         return False
     significant = "".join(filter(str.isdecimal, password)).lstrip("0")
-    return len(significant) >= SHORTEST_NUMBER and number.endswith(significant)
+    is_end = len(significant) >= SHORTEST_NUMBER and number.endswith(significant)
+    return is_end or is_local_spelling(password, number)  # such as 8 912 345-67-89 for +79123456789
 
 
 def _as_email(password: str) -> str | None:

@@ -40,6 +40,8 @@ def test_a_password_must_be_long_uncommon_and_not_the_address(password: str, vio
         ("0033612345678", "+33612345678"),
         ("06 12 34 56 78", "+33612345678"),
         ("336 1234 5678", "+33612345678"),
+        ("6 70 12 34 56", "+237670123456"),
+        ("8 (912) 345-67-89", "+79123456789"),
     ],
 )
 def test_each_spelling_of_the_address_is_rejected_as_a_password(password: str, address: str) -> None:

@@ -53,6 +53,21 @@ def test_a_rejected_secret_is_not_quoted() -> None:
     assert len(problem.value.errors) == 2
 
 
+@pytest.mark.parametrize("written", ["CM", "cm"])
+def test_a_country_code_selects_the_default_region_of_phone_numbers(written: str) -> None:
+    assert read().phone_default_region is None
+    assert read(PHONE_DEFAULT_REGION=written).phone_default_region == "CM"
+
+
+@pytest.mark.parametrize("written", ["UK", "237", "+237", "Cameroon", "001", "AQ"])
+def test_a_region_without_phone_numbers_is_rejected(written: str) -> None:
+    with pytest.raises(SettingsError) as problem:
+        read(PHONE_DEFAULT_REGION=written)
+
+    [line] = problem.value.errors
+    assert line.startswith(f"PHONE_DEFAULT_REGION={written!r} is not the ISO 3166-1 alpha-2 code of a country")
+
+
 def test_no_fallback_by_default() -> None:
     assert read().activation_fallback.channels == {}
     assert read(ACTIVATION_FALLBACK="sms").activation_fallback.channels == {Channel.EMAIL: Channel.SMS}

@@ -3,6 +3,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import (
     SUPPORTED_REGIONS,
+    PhoneNumber,
     PhoneNumberFormat,
     PhoneNumberType,
     example_number_for_type,
@@ -11,6 +12,7 @@ from phonenumbers import (
 
 from shared.addresses import (
     InvalidAddressError,
+    MissingCountryCodeError,
     ascii_email,
     canonical_email,
     canonical_phone,
@@ -76,7 +78,7 @@ def test_a_phone_number_has_one_form(written: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "0612345678", "+33", "+331", "+999123456789", "call me", "+33612345678;ext=5", "+336123456789999999",
+        "", "+33", "+331", "+999123456789", "call me", "+33612345678;ext=5", "+336123456789999999",
         "tel:+33612345678", "+33612345678\n", "+1-800-FLOWERS", "\N{FULLWIDTH PLUS SIGN}33612345678",
     ],
 )  # fmt: skip
@@ -105,11 +107,58 @@ def test_landlines_and_toll_free_numbers_are_accepted(text: str) -> None:
 
 
 def test_mobile_numbers_of_all_countries_are_accepted() -> None:
-    examples = {region: example_number_for_type(region, PhoneNumberType.MOBILE) for region in SUPPORTED_REGIONS}
-    numbers = [format_number(number, PhoneNumberFormat.E164) for number in examples.values() if number]
+    numbers = [format_number(number, PhoneNumberFormat.E164) for number in mobile_numbers().values()]
 
     assert len(numbers) > 200
     assert [canonical_phone(number) for number in numbers] == numbers
+
+
+def test_mobile_numbers_are_accepted_in_the_local_spelling_of_their_country() -> None:
+    for region, number in mobile_numbers().items():
+        local = format_number(number, PhoneNumberFormat.NATIONAL)
+        assert canonical_phone(local, region) == format_number(number, PhoneNumberFormat.E164)
+
+
+def mobile_numbers() -> dict[str, PhoneNumber]:
+    examples = {region: example_number_for_type(region, PhoneNumberType.MOBILE) for region in SUPPORTED_REGIONS}
+    return {region: number for region, number in examples.items() if number}
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "number"),
+    [
+        ("670123456", "CM", "+237670123456"),
+        ("6 70 12-34.56", "CM", "+237670123456"),
+        ("237 670 123 456", "CM", "+237670123456"),
+        ("00237670123456", "CM", "+237670123456"),
+        ("0033612345678", "CM", "+33612345678"),
+        ("011 237 670123456", "US", "+237670123456"),
+        ("+33 (0)6 12 34 56 78", "CM", "+33612345678"),
+        ("(0)6 12 34 56 78", "FR", "+33612345678"),
+        ("8 (912) 345-67-89", "RU", "+79123456789"),
+    ],
+)
+def test_a_number_without_a_plus_is_read_as_dialled_in_the_region(written: str, region: str, number: str) -> None:
+    assert canonical_phone(written, region) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0612345678", "+0612345678", "+670123456", "670123456 ext 5", "670123456x5", "call 670123456", "670-ABC-456",
+        "\N{FULLWIDTH DIGIT SIX}70123456", "670123456\n", "112", "6701234567", "tel:670123456", "++237670123456", "(",
+    ],
+)  # fmt: skip
+def test_numbers_that_are_invalid_in_the_region_are_rejected(text: str) -> None:
+    with pytest.raises(InvalidAddressError) as refused:
+        canonical_phone(text, "CM")
+    assert not isinstance(refused.value, MissingCountryCodeError)
+
+
+@pytest.mark.parametrize("text", ["670123456", "0612345678", "0033612345678", "(06) 12 34 56 78", "33612345678"])
+def test_without_a_region_a_number_needs_its_country_code(text: str) -> None:
+    with pytest.raises(MissingCountryCodeError):
+        canonical_phone(text)
 
 
 @pytest.mark.parametrize(
