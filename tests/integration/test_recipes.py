@@ -100,7 +100,8 @@ def test_the_recipe_for_a_column_that_registration_fills_works(tmp_path: Path) -
         if language == "diff":
             apply_diff(code, file)
         else:
-            file.write_text(code.replace('"0001"', f'"{REVISIONS[-1]}"').replace('"0002"', f'"{FOLLOWING}"'))
+            # The later number first: the other may become "0002".
+            file.write_text(code.replace('"0002"', f'"{FOLLOWING}"').replace('"0001"', f'"{REVISIONS[-1]}"'))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS_OF_A_COLUMN]
     done = subprocess.run(
         command, cwd=tmp_path, env=os.environ | {"RENEW_DOCS": "1"}, capture_output=True, text=True, check=False
