@@ -85,7 +85,15 @@ def _services(settings: ApiSettings) -> Services:
             fallback_after=timedelta(seconds=settings.activation_fallback_seconds),
             fallbacks=settings.activation_fallback.channels,
         ),
-        account_policy=TokenPolicy(
+        reset_policy=TokenPolicy(
+            lifetimes=settings.reset_code_lifetimes,
+            attempts=settings.code_attempts,
+            resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),
+            key_id=settings.secret_keys.newest_id,
+            fallback_after=timedelta(seconds=settings.activation_fallback_seconds),
+            fallbacks=settings.activation_fallback.channels,
+        ),
+        change_policy=TokenPolicy(
             lifetimes=settings.account_code_lifetimes,
             attempts=settings.code_attempts,
             resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),

@@ -32,7 +32,8 @@ class Services:
     keys: SecretKeys
     limiter: Limiter
     policy: TokenPolicy
-    account_policy: TokenPolicy
+    reset_policy: TokenPolicy
+    change_policy: TokenPolicy
     session_policy: SessionPolicy
     access_tokens: AccessTokens
     notifier: Notifier

@@ -135,11 +135,21 @@ class ApiSettings:
 
     @property
     def account_code_lifetimes(self) -> Mapping[Channel, timedelta]:
-        """How long a code for a password reset or a new address is valid, by channel."""
+        """How long a code for a new address is valid, by channel."""
         return {
             Channel.EMAIL: timedelta(seconds=self.account_code_email_lifetime_seconds),
             Channel.SMS: timedelta(seconds=self.account_code_sms_lifetime_seconds),
         }
+
+    @property
+    def reset_code_lifetimes(self) -> Mapping[Channel, timedelta]:
+        """How long a code for a password reset is valid, by channel.
+
+        A fallback repeats the code, so it is valid no longer than codes of the fallback channel are. This holds for
+        every account: if only a fallback shortened it, its end would reveal that the account has another address.
+        """
+        lifetimes, fallbacks = self.account_code_lifetimes, self.activation_fallback.channels
+        return {channel: min(lifetimes[channel], lifetimes[fallbacks.get(channel, channel)]) for channel in Channel}
 
 
 class ApiSettingsSchema(SettingsSchema):
@@ -233,7 +243,8 @@ class ApiSettingsSchema(SettingsSchema):
     )
     account_code_email_lifetime_seconds = Whole(
         "ACCOUNT_CODE_EMAIL_LIFETIME_SECONDS",
-        "How long a code in an e-mail is valid that resets a password or proves a new address.",
+        "How long a code in an e-mail is valid that resets a password or proves a new address. If a reset may fall"
+        " back to SMS, ACCOUNT_CODE_SMS_LIFETIME_SECONDS limits its code, too.",
         unit="seconds",
         default=900,
         bounds=(60, MAX_ACCOUNT_CODE_SECONDS),
@@ -255,14 +266,15 @@ class ApiSettingsSchema(SettingsSchema):
     activation_fallback = Choice(
         ActivationFallback,
         "ACTIVATION_FALLBACK",
-        "Which channel may take over if the user gave both addresses: `sms` from e-mail, `email` from SMS, `both`, or"
-        " `none`.",
+        "Which channel may take over the code of a registration with both addresses, or of a password reset if the"
+        " account has both proven: `sms` from e-mail, `email` from SMS, `both`, or `none`.",
         unit="channel",
         default=ActivationFallback.NONE,
     )
     activation_fallback_seconds = Whole(
         "ACTIVATION_FALLBACK_SECONDS",
-        "How long a message waits for a provider before the other channel takes over; at once if it is rejected.",
+        "How long a message waits for a provider before the other channel takes over; at once if it is rejected. A"
+        " reset's code that expires earlier falls back only if it is rejected.",
         unit="seconds",
         default=120,
         bounds=(10, 86_400),

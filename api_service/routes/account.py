@@ -189,7 +189,7 @@ def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:
 
     def work(session: Session) -> Response:
         acquire_key(session)
-        keys, policy = services().keys, services().account_policy
+        keys, policy = services().keys, services().change_policy
         token = ask_for_change(session, reauthentication, body["address"], keys=keys, policy=policy)
         sent = vars(body["address"]) | {"destination": body["address"].destination, "expires_at": token.expires_at}
         return store_response(session, CodeSentSchema.response(sent, HTTPStatus.ACCEPTED))

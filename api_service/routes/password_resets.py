@@ -40,7 +40,7 @@ def post_password_reset() -> Response:
 
     def asked(session: Session) -> Response:
         acquire_key(session)
-        keys, policy = services().keys, services().account_policy
+        keys, policy = services().keys, services().reset_policy
         ask_for_reset(session, address, preferred_locale(), keys=keys, policy=policy)
         # The response repeats only the input. Its expiry would reveal that the account's owner had asked before. Stored
         # with a user, it would be deleted with the user, which would reveal that the account existed.

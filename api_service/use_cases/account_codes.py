@@ -117,11 +117,12 @@ def new_address(wanted: CodeRequest) -> str | None:
 
 
 def message_with(
-    template: Template, token: Token, recipient: str, locale: Locale, name: str | None = None
+    template: Template, token: Token, policy: TokenPolicy, *, recipient: str, locale: Locale, name: str | None = None
 ) -> NewMessage:
     """Return the message with the code, or the note that the address has no account.
 
-    Give the ``name`` only if it is known to belong to the address.
+    Give the ``name`` only if it is known to belong to the address. The fallback depends on the policy alone. Only when
+    it is due does the relay look for another proven address, so that the request takes the same time without one.
     """
     return NewMessage(
         template=template,
@@ -132,6 +133,7 @@ def message_with(
         user_id=owner_of_messages(token),
         token_id=token.id,
         expires_at=token.expires_at,
+        fallback=policy.fallback_of(token.channel),
     )
 
 

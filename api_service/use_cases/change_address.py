@@ -36,7 +36,8 @@ def ask_for_change(
     """
     user = lock_reauthenticated_user(session, reauthentication)
     token = issue(session, CodeRequest(user.id, Purpose.ADDRESS_CHANGE, address), keys, policy)
-    enqueue(session, message_with(Template("address_change"), token, address.deliverable, user.locale))
+    template, recipient = Template("address_change"), address.deliverable
+    enqueue(session, message_with(template, token, policy, recipient=recipient, locale=user.locale))
     return token
 
 

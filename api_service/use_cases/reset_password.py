@@ -44,7 +44,10 @@ def ask_for_reset(
     addressee = find_addressee(session, address, locale)
     purpose, template = addressee.gets
     token = issue(session, CodeRequest(addressee.owner_id, purpose, address), keys, policy)
-    enqueue(session, message_with(template, token, addressee.address, addressee.locale, addressee.name))
+    message = message_with(
+        template, token, policy, recipient=addressee.address, locale=addressee.locale, name=addressee.name
+    )
+    enqueue(session, message)
     return token
 
 

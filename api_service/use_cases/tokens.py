@@ -27,7 +27,7 @@ FOR_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
 @dataclass(frozen=True)
 class TokenPolicy:
-    """Lifetimes, attempts and cooldown of tokens; ``fallbacks`` maps a channel to its fallback channel."""
+    """Lifetimes, attempts, cooldown and fallbacks of tokens; ``fallbacks`` maps a channel to its fallback channel."""
 
     lifetimes: Mapping[Channel, timedelta]
     attempts: int
@@ -35,6 +35,11 @@ class TokenPolicy:
     key_id: str
     fallback_after: timedelta = timedelta(0)
     fallbacks: Mapping[Channel, Channel] = field(default_factory=dict)
+
+    def fallback_of(self, channel: Channel) -> NewFallback | None:
+        """Return the fallback of a message on that channel, if any."""
+        second = self.fallbacks.get(channel)
+        return None if second is None else NewFallback(second, self.fallback_after, self.lifetimes[second])
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,8 @@ def message_about(user: User | NewUser, token: Token | IssuedToken, policy: Toke
 
 def fallback_for(user: Addressed, channel: Channel, policy: TokenPolicy) -> NewFallback | None:
     """Return the fallback, if the policy has one for the channel and the user an address for it."""
-    second = policy.fallbacks.get(channel)
-    if second is None or address_of(user, second) is None:
-        return None
-    return NewFallback(second, policy.fallback_after, policy.lifetimes[second])
+    fallback = policy.fallback_of(channel)
+    return fallback if fallback and address_of(user, fallback.channel) else None
 
 
 def _template_for(purpose: Purpose) -> Template:

@@ -24,6 +24,7 @@ class System:
 
     def __init__(self, ending: ExitStack, database: Database, inbox: Inbox) -> None:
         self.inbox = inbox
+        self.database = database
         api = ending.enter_context(running_api(database, ACTIVATION_FALLBACK="sms"))
         self.relay: RunningRelay = ending.enter_context(
             running_relay(
@@ -40,6 +41,33 @@ class System:
         self.inbox.refuse(email)
         body = {"email": email, "phone": phone, "password": PASSWORD}
         return self.client.post("/v1/registrations", json=body, headers={"Prefer": "wait=20"}).json()
+
+    def activate(self, email: str, **more: str) -> None:
+        """Register and activate with the code in the mail."""
+        registration = self.post("/v1/registrations", email=email, password=PASSWORD, **more)
+        [mail] = self.inbox.wait_for(email)
+        self.post("/v1/activations", registration_id=registration["id"], code=mail.code)
+
+    def prove_phone(self, email: str, phone: str) -> None:
+        """Sign in, and prove a phone with the code in the SMS."""
+        session = self.post("/v1/sessions", email=email, password=PASSWORD)
+        authorized = {"Authorization": f"Bearer {session['access_token']}"}
+        self.post("/v1/me/phone", authorized, phone=phone, password=PASSWORD)
+        [text] = self.inbox.wait_for(phone)
+        self.post("/v1/me/phone/confirm", authorized, code=text.code)
+
+    def post(self, path: str, headers: dict[str, str] | None = None, **body: str) -> Any:
+        response = self.client.post(path, json=body, headers=headers)
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+    def resets(self) -> list[Any]:
+        """Return channel, status and whether a fallback is due for each message with a reset's code, oldest first."""
+        with self.database.connect() as connection:
+            return connection.execute(
+                "select channel, status, fallback_at is not null from outbox_messages"
+                " where template = 'password_reset' order by created_at, id"
+            ).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +98,29 @@ def test_without_budget_no_sms_follows_and_the_client_sees_the_failure(system: S
     [line] = eventually(lambda: system.relay.logged("fallback budget used up"))
     assert (line["level"], line["scope"]) == ("warning", "number")
     assert "87654321" not in system.relay.log_text()
+
+
+def test_the_code_of_a_reset_follows_a_rejected_mail_by_sms_and_sets_the_password(system: System) -> None:
+    email, phone = "eve@example.org", "+33612345679"
+    system.activate(email)
+    system.prove_phone(email, phone)
+    system.inbox.refuse(email)
+
+    assert system.post("/v1/password-resets", email=email) == {"channel": "email", "destination": "e…@example.org"}
+
+    text, _proof = system.inbox.wait_for(phone, count=2)
+    new_password = "another four quiet words"
+    system.post("/v1/password-resets/confirm", email=email, code=text.code, new_password=new_password)
+    assert system.post("/v1/sessions", email=email, password=new_password)["token_type"] == "Bearer"
+
+
+def test_a_reset_never_goes_to_a_phone_that_was_not_proven(system: System) -> None:
+    email, phone = "fay@example.org", "+33612345670"
+    system.activate(email, phone=phone)
+    system.inbox.refuse(email)
+    before = len(system.resets())
+
+    system.post("/v1/password-resets", email=email)
+
+    eventually(lambda: system.resets()[before:] == [("email", "dead", False)])
+    assert system.inbox.messages_for(phone) == []

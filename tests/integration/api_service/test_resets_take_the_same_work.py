@@ -17,7 +17,8 @@ from api_service.services import EXTENSION, Services
 from api_service.use_cases.reset_password import DUMMY_WORK_ROWS, ask_for_reset, token_of_reset
 from api_service.use_cases.users import Address
 from shared.vocabulary import Channel, Locale
-from tests.support.api import WRONG_CODE, ApiUnderTest
+from tests.support.api import WRONG_CODE, api_on
+from tests.support.databases import Database
 
 KNOWN, UNKNOWN = "known{}@example.org", "unknown{}@example.org"
 ASKED = 5
@@ -26,9 +27,10 @@ AT_MOST = {"asking": 4, "confirming": 0}
 """The allowed difference out of some thousand calls: the account's id is serialized for the database."""
 
 USERS = """
-insert into users (id, status, email, email_canonical, email_verified_at, activated_at, password_hash, locale)
-select gen_random_uuid(), 'active', name, name, now(), now(), 'x', 'en'
-  from (select 'known' || number || '@example.org' as name from generate_series(1, %s) as number) as names
+insert into users (id, status, email, email_canonical, email_verified_at, phone, phone_verified_at, activated_at,
+                   password_hash, locale)
+select gen_random_uuid(), 'active', name, name, now(), '+3361234567' || number, now(), now(), 'x', 'en'
+  from (select number, 'known' || number || '@example.org' as name from generate_series(1, %s) as number) as names
 """
 
 Ask = Callable[[Services, str], None]
@@ -37,7 +39,7 @@ Ask = Callable[[Services, str], None]
 def asking(services: Services, email: str) -> None:
     address = Address(Channel.EMAIL, email)
     with services.sessions.begin() as session:
-        ask_for_reset(session, address, Locale.EN, keys=services.keys, policy=services.account_policy)
+        ask_for_reset(session, address, Locale.EN, keys=services.keys, policy=services.reset_policy)
 
 
 def confirming(services: Services, email: str) -> None:
@@ -47,12 +49,15 @@ def confirming(services: Services, email: str) -> None:
         token_of_reset(services.sessions, services.keys, services.limiter, address, WRONG_CODE)
 
 
-@pytest.fixture
-def services(own_api: ApiUnderTest) -> Services:
-    """Return the services of an API with users; statements are prepared on its only connection."""
-    own_api.rows(USERS, ASKED)
-    services: Services = own_api.app.extensions[EXTENSION]
-    return services
+@pytest.fixture(params=["none", "both"])
+def services(database: Database, request: pytest.FixtureRequest) -> Iterator[Services]:
+    """Return the services of an API with users, without and with fallbacks to the other of two proven addresses.
+
+    Statements are prepared on its only connection.
+    """
+    with api_on(database, ACTIVATION_FALLBACK=request.param) as api:
+        api.rows(USERS, ASKED)
+        yield api.app.extensions[EXTENSION]
 
 
 @pytest.fixture

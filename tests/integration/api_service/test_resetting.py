@@ -48,7 +48,7 @@ def test_a_reset_without_an_account_locks_no_user(api: ApiUnderTest) -> None:
     address = Address(Channel.EMAIL, "stranger@example.org")
 
     with services.sessions.begin() as session:
-        ask_for_reset_of(session, address, Locale.EN, keys=services.keys, policy=services.account_policy)
+        ask_for_reset_of(session, address, Locale.EN, keys=services.keys, policy=services.reset_policy)
         for table in ("users", "tokens", "outbox_messages"):
             assert len(api.rows(f"select id from {table} for update skip locked")) >= len(users)
 
