@@ -75,6 +75,12 @@ def test_each_unit_starts_a_command_that_exists(unit: str) -> None:
 
 
 @pytest.mark.parametrize("unit", NAMES)
+def test_a_unit_needs_no_program_that_a_minimal_system_lacks(unit: str) -> None:
+    commands = [line for word in ("ExecStart", "ExecReload") for line in values_of(unit, word)]
+    assert [line for line in commands if not line.startswith((f"{INSTALLED}/", "/bin/sh -c "))] == []
+
+
+@pytest.mark.parametrize("unit", NAMES)
 def test_each_variable_of_a_unit_is_a_setting_of_its_process(unit: str) -> None:
     needs_its_program(unit)
     assert set(settings_given(unit)) - settings_of(words_of(unit)) == set()
