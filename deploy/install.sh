@@ -13,7 +13,15 @@ usage() {
     exit 2
 }
 
-if [ $# -ne 1 ] || [ ! -f "$1" ]; then usage; fi
+[ $# -ge 1 ] || usage
+if [ $# -gt 1 ]; then
+    echo "install: name one wheel, not $#: $*" >&2
+    exit 2
+fi
+if [ ! -f "$1" ]; then
+    echo "install: there is no file $1" >&2
+    exit 2
+fi
 wheel=$1
 version=$(basename "$wheel" | sed -n 's/^signpost-\([0-9A-Za-z.+!]*\)-[^/]*\.whl$/\1/p')
 [ -n "$version" ] || usage

@@ -178,6 +178,24 @@ def test_another_projects_wheel_is_rejected(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
 
 
+@pytest.mark.parametrize(
+    ("wheels", "error"),
+    [
+        ([], "usage: "),
+        (["dist/signpost-*.whl"], "install: there is no file dist/signpost-*.whl"),
+        (["signpost-1.0.0-py3-none-any.whl", "signpost-1.1.0-py3-none-any.whl"], "install: name one wheel, not 2: "),
+    ],
+    ids=["none", "not built yet", "two releases"],
+)
+def test_it_installs_one_wheel_and_explains_what_is_wrong_otherwise(
+    wheels: list[str], error: str, tmp_path: Path
+) -> None:
+    environment = os.environ | {"DESTDIR": str(tmp_path / "root")}
+    done = subprocess.run([INSTALL, *wheels], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[: len(error)]) == (2, error)
+    assert not (tmp_path / "root").exists()
+
+
 def install(wheel: Path, cwd: Path = ROOT, umask: int = -1, **settings: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [INSTALL, wheel],
