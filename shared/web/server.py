@@ -69,9 +69,11 @@ class WatchedArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
         self._notify_at = time.monotonic() + self._manager.watchdog_interval.total_seconds()
         is_stuck = not self.progress.is_alive()
         if not is_stuck:
-            self._manager.notify(ALIVE)
-        elif not self._was_stuck:
-            log.error("workers stuck", workers=len(self.WORKERS))
+            self._manager.notify(ALIVE, "STATUS=Serving")
+        else:
+            self._manager.notify("STATUS=No worker makes progress")
+            if not self._was_stuck:
+                log.error("workers stuck", workers=len(self.WORKERS))
         self._was_stuck = is_stuck
 
 

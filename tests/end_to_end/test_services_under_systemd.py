@@ -37,9 +37,11 @@ def test_the_watchdog_is_notified_only_while_workers_make_progress(
     with start(database, command=command, **manager.environment()) as service:
         manager.wait_for("READY=1")
         manager.wait_for(ALIVE, count=2)
+        manager.wait_for("STATUS=Serving")
         [worker] = service.children()
         with frozen(worker):
             eventually(lambda: [line for line in service.log_lines() if line["event"] == "workers stuck"])
+            manager.wait_for("STATUS=No worker makes progress")
             before = manager.notifications.count(ALIVE)
         manager.wait_for(ALIVE, count=before + 1)
         assert len([line for line in service.log_lines() if line["event"] == "workers stuck"]) == 1
