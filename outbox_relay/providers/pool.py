@@ -410,8 +410,8 @@ class PooledProvider:
     def _is_probing(self) -> bool:
         return self._has_probing_worker or self._probe is not None
 
-    def _report_breaker(self, *, is_open: bool, error: str | None = None) -> None:
-        """Log the change. ``error`` is None if another relay has seen the failure."""
+    def _report_breaker(self, *, is_open: bool, error: str = "reported earlier, or by another relay") -> None:
+        """Log the change, with the error if this relay has seen the failure."""
         if is_open:
             log.warning("provider down", provider=self.name, error=error)
         else:
