@@ -58,22 +58,21 @@ class WatchedArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__(app)
         self.progress = WorkerProgress(self.WORKERS)
         self._manager = ServiceManager(os.environ)
-        self._notify_at = 0.0
         self._was_stuck = False
 
     def manage_workers(self) -> None:
-        """Start missing workers, and notify the watchdog. Gunicorn's loop calls this."""
+        """Start missing workers, and notify the watchdog. Gunicorn's loop calls this.
+
+        Notify with each call. With half of WatchdogSec in between, the next notification after the replacement of
+        stuck workers would come after systemd has killed this process.
+        """
         super().manage_workers()
-        if time.monotonic() < self._notify_at:
-            return
-        self._notify_at = time.monotonic() + self._manager.watchdog_interval.total_seconds()
         is_stuck = not self.progress.is_alive()
         if not is_stuck:
             self._manager.notify(ALIVE, "STATUS=Serving")
-        else:
+        elif not self._was_stuck:
             self._manager.notify("STATUS=No worker makes progress")
-            if not self._was_stuck:
-                log.error("workers stuck", workers=len(self.WORKERS))
+            log.error("workers stuck", workers=len(self.WORKERS))
         self._was_stuck = is_stuck
 
 

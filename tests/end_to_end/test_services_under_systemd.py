@@ -34,7 +34,9 @@ def test_the_watchdog_is_notified_only_while_workers_make_progress(
     start: Callable[..., AbstractContextManager[Running]], module: str, database: Database, manager: Supervisor
 ) -> None:
     command = ("python", "-c", SOON_STUCK.format(module))
-    with start(database, command=command, **manager.environment()) as service:
+    # The time limit is an hour. A notification must not wait for half of it, because the watchdog may be about to fire.
+    environment = manager.environment(ping_microseconds=1_800_000_000)
+    with start(database, command=command, **environment) as service:
         manager.wait_for("READY=1")
         manager.wait_for(ALIVE, count=2)
         manager.wait_for("STATUS=Serving")
