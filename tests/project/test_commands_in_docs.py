@@ -15,7 +15,7 @@ TARGETS = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re
 SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")} | {"nginx"}
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
-    ".", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker", "echo",
+    ".", "apt", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker", "echo",
     "export", "git", "grep", "head", "install", "journalctl", "ln", "mkdir", "mv", "nginx", "openssl",
     "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "set", "ssh", "sudoedit",
     "tail", "tee", "top", "uv",
@@ -117,7 +117,8 @@ def faults_in(words: list[str]) -> list[str]:
 
 
 def _unknown_units(names: list[str]) -> list[str]:
-    return [f"there is no unit {name}" for name in names if name not in SERVICES]
+    sockets = {path.name for path in UNITS.glob("*.socket")}
+    return [f"there is no unit {name}" for name in names if name not in SERVICES | sockets]
 
 
 def _missing_settings(unit: str, command: list[str]) -> list[str]:
