@@ -59,7 +59,7 @@ class DeliveryProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Delivery:
-    """The state of the newest message, or of the first one if its fallback is dead.
+    """The state of the newest message. A dead fallback is skipped: then it is the state of the newest other message.
 
     ``due_at`` is null during an attempt and after the last attempt.
     """
@@ -227,7 +227,10 @@ def _delivery(row: Row[Any]) -> Delivery:
 
 
 def _registration() -> Select[Any]:
-    """Return the query of a registration by ``registration_id`` and ``resend_cooldown``."""
+    """Return the query that finds a registration by ``registration_id``.
+
+    It adds ``resend_cooldown`` to the time when the newest message was created.
+    """
     message = _newest_message(
         _token_id().label("token_id"),
         OutboxMessage.recipient,
@@ -269,7 +272,7 @@ def _status() -> ColumnElement[Status]:
 
 
 def _due_at() -> ColumnElement[datetime | None]:
-    # A claimed message keeps its due_at while it is being sent.
+    # A claim leaves the column unchanged. So return null while a relay holds the lease.
     is_leased = OutboxMessage.leased_until > func.now()
     return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
 

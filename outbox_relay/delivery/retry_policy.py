@@ -111,7 +111,8 @@ def after_failure(
 
     Only failures of the message itself cost it an attempt. The delay is random between zero and the ceiling ("full
     jitter"), but not shorter than ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that failed at the
-    same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
+    same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015),
+    unless the provider asks for a longer wait.
     ``breaker_remaining`` is how long the provider's circuit breaker will stay open.
     """
     match failure.kind:
@@ -126,9 +127,9 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if no attempt is left. Also give up if the message expires within the ceiling of the schedule's first delay,
-    or before the provider allows another attempt (``retry_after``). So a message can be dead as expired before its
-    ``expires_at``.
+    Give up if no attempt is left. Also give up if too little time is left: no more than the longest first delay of the
+    schedule, or no more than the wait that the provider asks for (``retry_after``). So a message can be dead as expired
+    before its ``expires_at``.
     """
     spent = tries.spent + 1
     if spent >= tries.allowed:
