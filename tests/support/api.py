@@ -131,5 +131,7 @@ def app_on(database: Database, **environment: str) -> Iterator[Api]:
         "RATE_LIMITS": "off",
     }
     app = create_app(ApiSettingsSchema().read(settings | environment))
-    yield app
-    app.close()
+    try:
+        yield app
+    finally:
+        app.close()

@@ -7,7 +7,7 @@ from flask import g
 from werkzeug.test import TestResponse
 
 from api_service.http.idempotency import acquire_key, parse_key, request_key
-from api_service.security import passwords
+from api_service.security.hash_pool import HashPool
 from api_service.services import EXTENSION
 from tests.support.accounts import ADA, NEW_PASSWORD, Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
@@ -58,16 +58,16 @@ def test_a_request_whose_key_is_in_use_refunds_only_its_own_hits(database: Datab
 def test_a_request_that_another_one_overtakes_is_replayed_and_refunds_its_hits(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hash_password = passwords.hash_password
+    hash_in_pool = HashPool.hash
     overtaking: list[TestResponse] = []
 
-    def overtaken(password: str) -> str:
-        monkeypatch.setattr(passwords, "hash_password", hash_password)
+    def overtaken(pool: HashPool, password: str) -> str:
+        monkeypatch.setattr(HashPool, "hash", hash_in_pool)
         overtaking.append(post(api))
-        return hash_password(password)
+        return pool.hash(password)
 
     with api_on(database, RATE_LIMITS="on") as api:
-        monkeypatch.setattr(passwords, "hash_password", overtaken)
+        monkeypatch.setattr(HashPool, "hash", overtaken)
         response = post(api)
 
         assert response.headers["Idempotency-Replayed"] == "true"
