@@ -18,13 +18,12 @@ from shared.addresses import (
     canonical_phone,
     deliverable_email,
 )
+from shared.unicode_checks import has_control_characters
 
 LONGEST_NAME = 200
 LONGEST_TEXT = 512
 """Far above any address, link token or code; longer input is rejected before parsing."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_CONTROL_CATEGORIES = ("Cc", "Zl", "Zp")
 _UNSEEN_CATEGORIES = ("Cf", "Co", "Cn")
 """Format, private-use and unassigned characters."""
 _JOINERS = frozenset("\u200c\u200d")
@@ -211,9 +210,8 @@ class TypedCode(Text):
 
 def reject_control_characters(text: str) -> None:
     """Raise ValidationError for characters that end lines or reorder text."""
-    for character in text:
-        if character in _BIDI_CONTROLS or unicodedata.category(character) in _CONTROL_CATEGORIES:
-            raise ValidationError(ViolationCode.CONTROL_CHARACTER)
+    if has_control_characters(text):
+        raise ValidationError(ViolationCode.CONTROL_CHARACTER)
 
 
 def reject_invisible_characters(text: str) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
-from urllib.parse import quote
 
 from flask import request
 from marshmallow import Schema, ValidationError
@@ -15,6 +14,7 @@ from shared.web.problems import (
     UnsupportedMediaTypeError,
     ValidationFailedError,
     Violation,
+    child_pointer,
 )
 
 LONGEST_BODY_BYTES = 16 * 1024
@@ -93,12 +93,15 @@ _decoder = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_reject_
 
 
 def _violations(messages: dict[str, Any], within: str) -> Iterator[Violation]:
-    """Flatten marshmallow's messages: lists of codes by field name, nested for objects."""
+    """Flatten marshmallow's messages: lists of codes or violations by field name, nested for objects."""
     for name, codes in messages.items():
         if isinstance(codes, dict):
             yield from _violations(codes, _pointer(within, name))
             continue
         for code in codes:
+            if isinstance(code, Violation):
+                yield Violation(_pointer(within, name) + code.pointer, code.code)
+                continue
             # A client can also send a field of this name, which is an unknown field.
             is_whole_object = name == _WHOLE_OBJECT and code != NO_SUCH_FIELD
             yield Violation(within or WHOLE_DOCUMENT if is_whole_object else _pointer(within, name), code)
@@ -106,6 +109,4 @@ def _violations(messages: dict[str, Any], within: str) -> Iterator[Violation]:
 
 def _pointer(within: str, name: str) -> str:
     """Return a JSON pointer as a URI fragment (RFC 6901 §3, §6), or the plain name outside JSON."""
-    if not within:
-        return name
-    return f"{within}/{quote(name.replace('~', '~0').replace('/', '~1'), safe='~')}"
+    return child_pointer(within, name) if within else name

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,11 +37,17 @@ NO_SUCH_FIELD = "unknown_field"
 class Violation:
     """One invalid part of a request, with a code of the service.
 
-    The pointer is a JSON pointer (RFC 6901 §6: ``#/email``), or the name of a field in a form or query.
+    The pointer is a JSON pointer (RFC 6901 §6: ``#/email``), or the name of a field in a form or query. A field of a
+    schema reports violations within its value by pointers without ``#``.
     """
 
     pointer: str
     code: str
+
+
+def child_pointer(pointer: str, name: str) -> str:
+    """Return the JSON pointer of a member, as a URI fragment (RFC 6901 §3, §6)."""
+    return f"{pointer}/{quote(name.replace('~', '~0').replace('/', '~1'), safe='~')}"
 
 
 class ProblemError(Exception):
