@@ -47,6 +47,7 @@ grant select on
     to signpost_console;
 grant select (address_id, channel, created_at, expires_at, id, key_id, new_address, purpose, user_id)
     on tokens to signpost_console;
+grant select (id, profile) on users to signpost_console;
 grant insert on bulk_actions, console_sessions, operator_actions, pauses, tokens to signpost_console;
 grant delete on console_sessions, pauses to signpost_console;
 grant update (acted, cursor, ended_at, next_step_at, skipped, status, wanted) on bulk_actions to signpost_console;
@@ -58,6 +59,7 @@ grant update (attempt, dead_reason, due_at, expires_at, lost_leases, fallback_at
     on outbox_messages to signpost_console;
 grant update (operator, paused_at, reason, until) on pauses to signpost_console;
 grant update (open_until) on providers to signpost_console;
+grant update (profile) on users to signpost_console;
 grant execute on function
     signpost_correct_address(uuid,text,text), signpost_enqueue_repair(uuid,uuid,boolean), signpost_newest_key(),
     signpost_revoke_operator_token(uuid)

@@ -116,3 +116,10 @@ class OrganizationNotReadyError(ActionError):
 
     code = "organization_not_ready"
     text = "is {status}: its database was never ready, so requeue its message instead"
+
+
+class ProfileChangeError(Exception):
+    """Own fields of a user cannot be shown or changed as asked.
+
+    Its text continues a sentence that begins with the user. It has no code, because only `outboxctl` raises it.
+    """

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, validates_schema
+from marshmallow import ValidationError, missing, validates_schema
 
+from shared.profile_file import ProfileSchemaFile
+from shared.profiles import ProfileSchema
 from shared.settings import Bind, DatabaseUrl, LogLevel, SettingsSchema, WebUrl, Whole
 
 MINUTES_PER_HOUR = 60
@@ -26,6 +28,21 @@ class ConsoleSettingsSchema(SettingsSchema):
     database_url = DatabaseUrl(
         "DATABASE_URL", "The database of the outbox. Log in as a member of signpost_console.", is_secret=True
     )
+
+
+@dataclass(frozen=True)
+class ProfileSettings(ConsoleSettings):
+    """The settings of `outboxctl users`."""
+
+    profile_schema: ProfileSchema
+
+
+class ProfileSettingsSchema(ConsoleSettingsSchema):
+    """How they are read."""
+
+    result: ClassVar[Callable[..., Any]] = ProfileSettings
+
+    profile_schema = ProfileSchemaFile("The same file as the API's.", default=missing)
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ class User(Base):
     phone_verified_at: Mapped[datetime | None]
     password_hash: Mapped[str]
     full_name: Mapped[str | None]
+    profile: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     locale: Mapped[Locale]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     activated_at: Mapped[datetime | None]

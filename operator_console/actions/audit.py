@@ -27,6 +27,7 @@ class Action(StrEnum):
     START_BULK = "start_bulk"
     STOP_BULK = "stop_bulk"
     RESUME_BULK = "resume_bulk"
+    CHANGE_PROFILE = "change_profile"
     CREATE_TOKEN = "create_token"  # noqa: S105 - the name of an action
     PAUSE = "pause"
     PROBE = "probe"

@@ -49,6 +49,7 @@ EVENTS: Mapping[str, str] = {
     "resume": "Resumed",
     "probe": "Provider probed",
     "repair": "Repair of an organization requested",
+    "change_profile": "Own fields of a user changed",
     "create_token": "Token created",
     "revoke_token": "Token revoked",
 }

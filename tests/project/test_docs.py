@@ -9,7 +9,7 @@ from marshmallow import missing
 from marshmallow.fields import Field
 
 from api_service.settings import ApiSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema, WebSettingsSchema
+from operator_console.settings import ConsoleSettingsSchema, ProfileSettingsSchema, WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import (
     Channel,
@@ -37,6 +37,7 @@ PROCESSES = {
     "API": ApiSettingsSchema,
     "relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
+    "outboxctl users": ProfileSettingsSchema,
     "console": WebSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from api_service.settings import ApiSettingsSchema, MigrateSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema, WebSettingsSchema
+from operator_console.settings import ConsoleSettingsSchema, ProfileSettingsSchema, WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
@@ -21,6 +21,7 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "operator-console": WebSettingsSchema,
+    "outboxctl users": ProfileSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,
