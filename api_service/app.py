@@ -105,6 +105,7 @@ def _services(settings: ApiSettings) -> Services:
         access_tokens=AccessTokens(
             settings.secret_keys, settings.public_url, timedelta(seconds=settings.access_token_lifetime_seconds)
         ),
+        profiles=settings.profile_schema,
         notifier=Notifier(settings.database_url),
         settled_waiters=SettledWaiters(max(1, settings.threads // 8)),
         sign_in_hashes=HashPool(SIGN_IN, hash_threads, settings.threads * 3 // 8),

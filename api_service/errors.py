@@ -4,6 +4,7 @@ import random
 from enum import StrEnum
 from uuid import UUID
 
+from shared.profiles import ProfileViolation
 from shared.web.problems import NO_SUCH_FIELD, CommonCode, ProblemError
 
 
@@ -55,6 +56,13 @@ class ViolationCode(StrEnum):
     ONE_ADDRESS_ONLY = "one_address_only"
     CHANNEL_WITHOUT_ADDRESS = "channel_without_address"
     ONE_FORM_REQUIRED = "one_form_required"
+    NO_PROFILES = "no_profiles"
+    INVALID_FORMAT = ProfileViolation.INVALID_FORMAT
+    INVALID_VALUE = ProfileViolation.INVALID_VALUE
+    OUT_OF_RANGE = ProfileViolation.OUT_OF_RANGE
+    TOO_DEEP = ProfileViolation.TOO_DEEP
+    TOO_LARGE = ProfileViolation.TOO_LARGE
+    SET_BY_OPERATORS = ProfileViolation.SET_BY_OPERATORS
 
 
 class UnknownRegistrationError(ProblemError):

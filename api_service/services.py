@@ -17,6 +17,7 @@ from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import in_transaction
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
+from shared.profiles import ProfileSchema
 from shared.secrets import SecretKeys
 
 EXTENSION = "signpost"
@@ -36,6 +37,7 @@ class Services:
     change_policy: TokenPolicy
     session_policy: SessionPolicy
     access_tokens: AccessTokens
+    profiles: ProfileSchema | None
     notifier: Notifier
     settled_waiters: SettledWaiters
     sign_in_hashes: HashPool

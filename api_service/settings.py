@@ -12,6 +12,8 @@ from marshmallow import ValidationError, post_load, validates_schema
 from api_service.rate_limits import MOST_HITS, RULES, Limit, Windows
 from shared.addresses import PHONE_REGIONS
 from shared.cpu_count import cpu_count
+from shared.profile_file import ProfileSchemaFile
+from shared.profiles import ProfileSchema
 from shared.secrets import SecretKeys
 from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, Text, WebUrl, Whole
 from shared.urls import is_web_url
@@ -117,6 +119,7 @@ class ApiSettings:
     access_token_lifetime_seconds: int
     session_idle_days: int
     session_lifetime_days: int
+    profile_schema: ProfileSchema | None
     limits: Mapping[Limit, Windows]
     log_level: str
 
@@ -299,6 +302,11 @@ class ApiSettingsSchema(SettingsSchema):
         unit="days",
         default=90,
         bounds=(1, 365),
+    )
+    profile_schema = ProfileSchemaFile(
+        "The file with the JSON Schema (2020-12) of users' own fields. Without it, users have none. It is read at the "
+        "start, and restarts apply changes.",
+        default=None,
     )
     rate_limits = Switch(
         "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True

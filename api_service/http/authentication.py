@@ -59,9 +59,10 @@ def shortened(user_agent: str) -> str | None:
 
 def session_document(started: StartedSession) -> dict[str, Any]:
     """Return the JSON with a session's tokens; the names are those of OAuth (RFC 6749 §5.1)."""
-    access_tokens = services().access_tokens
+    access_tokens, profiles = services().access_tokens, services().profiles
+    own_claims = profiles.claims_of(started.profile) if profiles else {}
     return {
-        "access_token": access_tokens.issue(CurrentUser(started.user_id, started.id), datetime.now(UTC)),
+        "access_token": access_tokens.issue(CurrentUser(started.user_id, started.id), datetime.now(UTC), own_claims),
         "token_type": "Bearer",
         "expires_in": int(access_tokens.lifetime.total_seconds()),
         "refresh_token": started.refresh_token,

@@ -24,7 +24,7 @@ from shared.web.problems import (
 
 REALM = "signpost"
 MAX_VIOLATIONS = 50
-"""In one response. No schema has as many fields."""
+"""In one response. No schema of a body has as many fields."""
 PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     **COMMON_PROBLEM_TYPES,
     Code.INVALID_OR_EXPIRED: ProblemType(400, "The code or link is wrong, was used already, or has expired."),
@@ -73,6 +73,13 @@ VIOLATION_MESSAGES: Mapping[str, str] = {
     ViolationCode.ONE_ADDRESS_ONLY: "Give either an e-mail address or a phone number.",
     ViolationCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     ViolationCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
+    ViolationCode.NO_PROFILES: "This service has no own fields: PROFILE_SCHEMA is not set.",
+    ViolationCode.INVALID_FORMAT: "This has the wrong format.",
+    ViolationCode.INVALID_VALUE: "This breaks a rule of the service's own fields.",
+    ViolationCode.OUT_OF_RANGE: "This number is outside the allowed range.",
+    ViolationCode.TOO_DEEP: "This contains too many objects or arrays inside each other.",
+    ViolationCode.TOO_LARGE: "This is too large.",
+    ViolationCode.SET_BY_OPERATORS: "Only operators set this field.",
 }
 
 

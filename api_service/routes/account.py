@@ -14,6 +14,7 @@ from api_service.http.rate_limiting import by_addresses, by_network, by_user, co
 from api_service.rate_limits import Limit, Subject
 from api_service.schemas.requests import (
     ChangePasswordSchema,
+    ChangeUserSchema,
     CodeSchema,
     EraseSchema,
     NewEmailSchema,
@@ -25,6 +26,7 @@ from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.change_address import ask_for_change, change_address, token_of_change
+from api_service.use_cases.change_profile import ChangeUserCommand, change_user
 from api_service.use_cases.personal_data import collect, erase
 from api_service.use_cases.reauthentication import (
     Reauthentication,
@@ -50,6 +52,19 @@ def get_me(current_user: CurrentUser) -> Response:
         user = session.get(User, current_user.user_id)
     if user is None:  # erased since the session was checked
         raise InvalidTokenError
+    return UserSchema.response(user)
+
+
+@blueprint.patch("")
+@OperationDoc(
+    Tag.USER, {HTTPStatus.OK: ResponseDoc("The changed user.", UserSchema)}, body=RequestDoc(ChangeUserSchema)
+)
+@authenticated
+def patch_me(current_user: CurrentUser) -> Response:
+    """Change the name, the language or own fields. Other fields stay."""
+    parts = services()
+    command: ChangeUserCommand = read_body(ChangeUserSchema(parts.profiles))
+    user = in_transaction(parts.sessions, lambda session: change_user(session, current_user, command, parts.profiles))
     return UserSchema.response(user)
 
 

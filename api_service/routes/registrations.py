@@ -36,6 +36,7 @@ from api_service.use_cases.register import (
 )
 from api_service.use_cases.resend import resend
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
+from shared.profiles import ProfileSchema
 from shared.vocabulary import Locale, Status
 from shared.web.bodies import read_body
 from shared.web.problems import CommonCode
@@ -46,9 +47,9 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
 
 @cache  # marshmallow copies all fields whenever a schema is created
-def schema_for(locale: Locale, phone_region: str | None) -> RegisterSchema:
+def schema_for(locale: Locale, phone_region: str | None, profiles: ProfileSchema | None) -> RegisterSchema:
     """Return the schema of a registration."""
-    return RegisterSchema(locale, phone_region)
+    return RegisterSchema(locale, phone_region, profiles)
 
 
 @blueprint.post("")
@@ -67,7 +68,7 @@ def schema_for(locale: Locale, phone_region: str | None) -> RegisterSchema:
 def post_registration() -> Response:
     """Register a user. The response precedes the message, unless the client prefers to wait."""
     parts = services()
-    command: RegisterCommand = read_body(schema_for(preferred_locale(), parts.phone_region))
+    command: RegisterCommand = read_body(schema_for(preferred_locale(), parts.phone_region, parts.profiles))
     with parts.other_hashes.admit():
         spend(
             by_network(Limit.REGISTRATIONS_PER_NETWORK),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, missing
 
 from api_service.errors import ViolationCode
 from api_service.security import passwords
@@ -18,6 +18,7 @@ from shared.addresses import (
     canonical_phone,
     deliverable_email,
 )
+from shared.profiles import MAX_PROFILE_BYTES, ProfileSchema
 from shared.unicode_checks import has_control_characters
 
 LONGEST_NAME = 200
@@ -206,6 +207,49 @@ class TypedCode(Text):
     def accepted(self, text: str) -> str:
         """Return the code without spaces."""
         return "".join(text.split())
+
+
+class Profile(fields.Field[dict[str, Any]]):
+    """The user's own fields, by the ``profiles`` of its schema. A missing profile is an empty one."""
+
+    def __init__(self) -> None:
+        messages: dict[str, Any] = {"null": ViolationCode.INVALID_TYPE}
+        description = f"the fields that PROFILE_SCHEMA defines; {MAX_PROFILE_BYTES // 1024} KiB at most"
+        metadata = {"type": "object", "description": description, "examples": [{"first_name": "Ada"}]}
+        super().__init__(error_messages=messages, metadata=metadata)
+
+    def deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        """Return the profile. Without ``profiles``, any given profile is rejected."""
+        if self.profiles is None:
+            if value is not missing:
+                raise ValidationError(ViolationCode.NO_PROFILES)
+            return {}
+        return super().deserialize({} if value is missing else value, *rest, **more)
+
+    def _deserialize(self, value: Any, *_rest: Any, **_more: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValidationError(ViolationCode.INVALID_TYPE)
+        if self.profiles and (violations := self.violations_in(value, self.profiles)):
+            raise ValidationError(violations)
+        return value
+
+    @property
+    def profiles(self) -> ProfileSchema | None:
+        """The schema of profiles, if there is one."""
+        found: ProfileSchema | None = getattr(self.parent, "profiles", None)
+        return found
+
+    def violations_in(self, given: dict[str, Any], profiles: ProfileSchema) -> list[Any]:
+        """Return the violations of a user's new profile."""
+        return profiles.violations_by_user(given) or profiles.violations_in(given)
+
+
+class ProfilePatch(Profile):
+    """A merge patch of the profile. The use case checks the resulting profile."""
+
+    def violations_in(self, given: dict[str, Any], profiles: ProfileSchema) -> list[Any]:
+        """Return the violations that do not depend on the present profile."""
+        return profiles.violations_by_user(given)
 
 
 def reject_control_characters(text: str) -> None:

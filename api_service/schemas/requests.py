@@ -15,13 +15,17 @@ from api_service.schemas.fields import (
     OrganizationName,
     Password,
     Phone,
+    Profile,
+    ProfilePatch,
     Text,
     TypedCode,
 )
 from api_service.security import passwords
+from api_service.use_cases.change_profile import ChangeUserCommand
 from api_service.use_cases.organizations import NewOrganization
 from api_service.use_cases.register import RegisterCommand
 from api_service.use_cases.users import Address
+from shared.profiles import ProfileSchema
 from shared.vocabulary import Channel, Locale
 
 NO_OBJECT: dict[str, Any] = {"null": ViolationCode.INVALID_TYPE, "type": ViolationCode.INVALID_TYPE}
@@ -81,12 +85,16 @@ class RegisterSchema(WithPhoneSchema):
     password = NewPassword(required=True)
     full_name = FullName()
     locale = OneOf(Locale)
+    profile = Profile()
     channel = OneOf(Channel)
     organization = fields.Nested(NewOrganizationSchema(), error_messages=NO_OBJECT)
 
-    def __init__(self, preferred_locale: Locale, phone_region: str | None) -> None:
+    def __init__(
+        self, preferred_locale: Locale, phone_region: str | None, profiles: ProfileSchema | None = None
+    ) -> None:
         super().__init__(phone_region)
         self.preferred_locale = preferred_locale
+        self.profiles = profiles
 
     @validates_schema
     def _has_address_for_the_channel(self, body: dict[str, Any], **_more: Any) -> None:
@@ -111,6 +119,7 @@ class RegisterSchema(WithPhoneSchema):
             locale=body.get("locale", self.preferred_locale),
             channel=body.get("channel", Channel.EMAIL if email else Channel.SMS),
             organization=body.get("organization"),
+            profile=body["profile"],
         )
 
 
@@ -225,6 +234,23 @@ class CodeSchema(StrictSchema):
     """The code sent to a new address."""
 
     code = TypedCode(required=True)
+
+
+class ChangeUserSchema(StrictSchema):
+    """The fields to change. In `profile`, null removes a field (RFC 7396)."""
+
+    full_name = FullName(allow_none=True)
+    locale = OneOf(Locale)
+    profile = ProfilePatch()
+
+    def __init__(self, profiles: ProfileSchema | None = None) -> None:
+        super().__init__()
+        self.profiles = profiles
+
+    @post_load
+    def _as_command(self, body: dict[str, Any], **_more: Any) -> ChangeUserCommand:
+        profile_patch = body.pop("profile")
+        return ChangeUserCommand(body, profile_patch)
 
 
 class EraseSchema(StrictSchema):

@@ -180,6 +180,10 @@ class UserSchema(ResponseSchema):
     is_phone_verified = _boolean("likewise", example=False)
     full_name = _text("the user's name", "Ada Lovelace", allow_none=True)
     locale = _enum(Locale, "the language of messages")
+    profile = fields.Dict(
+        required=True,
+        metadata={"description": "the fields that PROFILE_SCHEMA defines", "examples": [{"first_name": "Ada"}]},
+    )
     created_at = _timestamp("when the user registered")
 
 

@@ -101,6 +101,7 @@ class RegisterCommand:
     locale: Locale
     channel: Channel
     organization: NewOrganization | None = None
+    profile: dict[str, Any] = field(repr=False, default_factory=dict)
 
 
 def register(
@@ -147,6 +148,7 @@ def pending_user(command: RegisterCommand, password_hash: str) -> NewUser:
         phone=command.phone,
         password_hash=password_hash,
         full_name=command.full_name,
+        profile=command.profile,
         locale=command.locale,
         organization_id=uuid7() if command.organization else None,
     )

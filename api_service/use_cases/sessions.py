@@ -56,11 +56,12 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class StartedSession:
-    """A session with its refresh token, which is only available here."""
+    """A session with its refresh token, which is only available here, and the user's profile for claims."""
 
     id: UUID
     user_id: UUID
     refresh_token: str = field(repr=False)
+    profile: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ def start_session(session: Session, user_id: UUID, session_context: SessionConte
     )
     session.add(row)
     session.flush()
-    return StartedSession(row.id, user_id, str(token))
+    # A sign-in holds the user, so only an activation sends a statement for the profile.
+    return StartedSession(row.id, user_id, str(token), session.get_one(User, user_id).profile)
 
 
 def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy: SessionPolicy) -> StartedSession:
@@ -223,24 +225,28 @@ def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy:
         if row and row.is_newest:
             successor = token.successor()
             rotate(session, row.id, successor, policy)
-            return StartedSession(row.id, row.user_id, str(successor))
+            return StartedSession(row.id, row.user_id, str(successor), row.profile)
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))
             log.warning("refresh token reused, session ended", session_id=str(row.id), user_id=str(row.user_id))
     raise InvalidRefreshTokenError
 
 
-def lock_session_family(session: Session, token: RefreshToken) -> Row[UUID, UUID, bool] | None:
-    """Lock the token's session; return it and whether the token is its newest.
+def lock_session_family(session: Session, token: RefreshToken) -> Row[UUID, UUID, bool, dict[str, Any]] | None:
+    """Lock the token's session; return it, whether the token is its newest, and the user's profile.
 
     A concurrent refresh waits here and then sees the new token.
     """
     return session.execute(
         select(
-            SessionRow.id, SessionRow.user_id, (SessionRow.refresh_hash == hash_half(token.newest)).label("is_newest")
+            SessionRow.id,
+            SessionRow.user_id,
+            (SessionRow.refresh_hash == hash_half(token.newest)).label("is_newest"),
+            User.profile,
         )
+        .join(User, User.id == SessionRow.user_id)
         .where(SessionRow.family_hash == hash_half(token.family), is_alive())
-        .with_for_update()
+        .with_for_update(of=SessionRow)
     ).one_or_none()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, and_, select
@@ -28,6 +28,7 @@ class NewUser:
     phone: str | None = field(repr=False)
     password_hash: str = field(repr=False)
     full_name: str | None = field(repr=False)
+    profile: dict[str, Any] = field(repr=False)
     locale: Locale
     organization_id: UUID | None
 

@@ -29,8 +29,11 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def api(database: Database) -> Iterator[RunningApi]:
-    with running_api(database, command=HASTY_API, RATE_LIMITS="off", RESEND_COOLDOWN_SECONDS="0") as api:
+def api(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApi]:
+    file: Path = tmp_path_factory.mktemp("schema") / "profile.json"
+    file.write_text(json.dumps({"type": "object", "additionalProperties": True}))
+    settings = {"RATE_LIMITS": "off", "RESEND_COOLDOWN_SECONDS": "0", "PROFILE_SCHEMA": str(file)}
+    with running_api(database, command=HASTY_API, **settings) as api:
         yield api
 
 

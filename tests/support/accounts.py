@@ -67,6 +67,9 @@ class Account:
     def post(self, path: str, **body: Any) -> TestResponse:
         return self.api.client.post(path, json=body, headers=self.headers)
 
+    def patch(self, path: str, **body: Any) -> TestResponse:
+        return self.api.client.patch(path, json=body, headers=self.headers)
+
     def get(self, path: str) -> TestResponse:
         return self.api.client.get(path, headers=self.headers)
 

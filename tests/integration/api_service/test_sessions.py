@@ -288,6 +288,6 @@ def test_a_locked_session_can_be_refreshed_and_not_ended(api: ApiUnderTest) -> N
 
 
 def test_no_secret_is_shown_with_a_session() -> None:
-    started = StartedSession(uuid4(), uuid4(), "secret")
+    started = StartedSession(uuid4(), uuid4(), "secret", {"motto": "secret"})
     candidate = Candidate(uuid4(), UserStatus.ACTIVE, "secret")
     assert "secret" not in repr([RefreshToken(b"secret", b"secret"), started, candidate])

@@ -49,6 +49,7 @@ def test_the_access_token_identifies_the_user(api: ApiUnderTest) -> None:
         "is_phone_verified": False,
         "full_name": "Ada",
         "locale": "en",
+        "profile": {},
         "created_at": None,
     }
 
