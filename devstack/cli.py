@@ -50,13 +50,20 @@ def demo() -> None:
     help="Providers to use instead of the inbox.",
 )
 @click.option("--email-from", envvar="EMAIL_FROM", show_envvar=True, help="A sender that these providers accept.")
-def up(email_providers: str | None, email_from: str | None) -> None:
+@click.option(
+    "--profile-schema",
+    envvar="PROFILE_SCHEMA",
+    show_envvar=True,
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="The file with the JSON Schema of users' own fields.",
+)
+def up(email_providers: str | None, email_from: str | None, profile_schema: Path | None) -> None:
     """Run a stack until Ctrl-C."""
-    console = Console()
+    console, email = Console(), EmailRoute(email_providers, email_from)
     with _orderly_end():
         try:
             console.print("Starting PostgreSQL, the services and an inbox …")
-            with running_stack(free_ports(FRIENDLY), EmailRoute(email_providers, email_from)) as stack:
+            with running_stack(free_ports(FRIENDLY), email, profile_schema) as stack:
                 console.print(_welcome(stack), markup=False, highlight=False, soft_wrap=True)
                 stack.watch()
         except KeyboardInterrupt:

@@ -41,6 +41,7 @@ class Programs:
     folder: Path
     cluster: Cluster
     email: EmailRoute = TO_THE_INBOX
+    profile_schema: Path | None = None
     secret_keys: str = field(default_factory=fresh_keys, repr=False)
     sms_token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
@@ -89,6 +90,7 @@ class Programs:
             API_WORKERS="2",
             RESEND_COOLDOWN_SECONDS="1",
             RATE_LIMITS="off",
+            PROFILE_SCHEMA=str(self.profile_schema or ""),
         )
         return Program(
             "api-service",

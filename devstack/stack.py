@@ -23,7 +23,9 @@ WATCH_SECONDS = 0.5
 
 
 @contextmanager
-def running_stack(ports: Ports, email: EmailRoute = TO_THE_INBOX) -> Iterator["Stack"]:
+def running_stack(
+    ports: Ports, email: EmailRoute = TO_THE_INBOX, profile_schema: Path | None = None
+) -> Iterator["Stack"]:
     """Start a stack and yield it when it is ready; after the block, end all processes and remove all files.
 
     Raises ProcessError or ClusterError, with the end of a log, if a part does not start.
@@ -34,7 +36,7 @@ def running_stack(ports: Ports, email: EmailRoute = TO_THE_INBOX) -> Iterator["S
         cluster = Cluster(embedded_binaries())
         janitor.watch_server(cluster.folder)
         ending.enter_context(cluster)
-        stack = Stack(Programs(ports, folder, cluster, email), janitor)
+        stack = Stack(Programs(ports, folder, cluster, email, profile_schema), janitor)
         ending.callback(stack.stop)
         stack.start()
         yield stack
