@@ -24,7 +24,7 @@ from api_service.routes import (
 from api_service.security.access_tokens import AccessTokens
 from api_service.security.hash_pool import OTHER, SIGN_IN, HashPool
 from api_service.services import EXTENSION, Services
-from api_service.settings import ApiSettings
+from api_service.settings import ApiSettings, UnconfirmedAccess
 from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import trace_transactions
 from api_service.use_cases.sessions import SessionPolicy
@@ -100,7 +100,9 @@ def _services(settings: ApiSettings) -> Services:
             key_id=settings.secret_keys.newest_id,
         ),
         session_policy=SessionPolicy(
-            idle=timedelta(days=settings.session_idle_days), lifetime=timedelta(days=settings.session_lifetime_days)
+            idle=timedelta(days=settings.session_idle_days),
+            lifetime=timedelta(days=settings.session_lifetime_days),
+            admits_limited=settings.unconfirmed_access is UnconfirmedAccess.LIMITED,
         ),
         access_tokens=AccessTokens(
             settings.secret_keys, settings.public_url, timedelta(seconds=settings.access_token_lifetime_seconds)

@@ -137,7 +137,7 @@ class InvalidCredentialsError(ProblemError):
 
 
 class AccountNotActivatedError(ProblemError):
-    """The password is right, but the account is still pending."""
+    """The password or the limited session is valid, but the account is still pending."""
 
     code = Code.ACCOUNT_NOT_ACTIVATED
 
@@ -165,7 +165,10 @@ class WrongPasswordError(ProblemError):
 
 
 class PasswordRequiredError(ProblemError):
-    """The link is valid, but its address was registered several times, so the password must select the registration."""
+    """The link is valid, but its reader may not be the registrant, who must send the registration's password.
+
+    The address was registered several times, or registrations get access before their activation.
+    """
 
     code = Code.PASSWORD_REQUIRED
 

@@ -94,6 +94,13 @@ class ActivationFallback(StrEnum):
         }
 
 
+class UnconfirmedAccess(StrEnum):
+    """What a registrant may do before the activation."""
+
+    OFF = "off"
+    LIMITED = "limited"
+
+
 @dataclass(frozen=True)
 class ApiSettings:
     """All settings of the API."""
@@ -120,6 +127,7 @@ class ApiSettings:
     session_idle_days: int
     session_lifetime_days: int
     profile_schema: ProfileSchema | None
+    unconfirmed_access: UnconfirmedAccess
     limits: Mapping[Limit, Windows]
     log_level: str
 
@@ -307,6 +315,14 @@ class ApiSettingsSchema(SettingsSchema):
         "The file with the JSON Schema (2020-12) of users' own fields. Without it, users have none. It is read at the "
         "start, and restarts apply changes.",
         default=None,
+    )
+    unconfirmed_access = Choice(
+        UnconfirmedAccess,
+        "UNCONFIRMED_ACCESS",
+        "Which access a registration has before its activation: `off`, or a `limited` session. With `limited`, a link"
+        " always asks for the password.",
+        unit="access",
+        default=UnconfirmedAccess.OFF,
     )
     rate_limits = Switch(
         "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True

@@ -154,6 +154,8 @@ class SessionRow(Base):
 
     The SHA-256 of both halves of the refresh token is stored. The first half is constant for the family, and each
     refresh replaces the second. So a used token is recognized without storing past tokens.
+
+    A limited session belongs to a registration that is not activated, and never becomes a full one.
     """
 
     __tablename__ = "sessions"
@@ -166,6 +168,7 @@ class SessionRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     last_used_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime]
+    is_limited: Mapped[bool] = mapped_column(default=False, server_default="false")
 
 
 class OutboxMessage(Base):

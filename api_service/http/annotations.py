@@ -36,6 +36,7 @@ class Mark(StrEnum):
     """A property that a decorator adds to a route."""
 
     AUTHENTICATED = "for users"
+    ACTIVATED = "for activated users"
     IDEMPOTENT = "idempotent"
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from flask import Response, g, request
 
+from api_service.errors import AccountNotActivatedError
 from api_service.http.annotations import Mark, add_mark
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
-from api_service.use_cases.sessions import SessionContext, StartedSession, has_session
+from api_service.use_cases.sessions import SessionContext, SessionKind, StartedSession, session_kind
 from shared.web.bearer import bearer_token
 from shared.web.problems import InvalidTokenError
 
@@ -19,27 +20,40 @@ View = Callable[..., Response]
 LONGEST_USER_AGENT = 120
 
 
-def authenticate() -> CurrentUser:
+def authenticate(*, admits_limited: bool) -> CurrentUser:
     """Return the user and session of the access token. Raises TokenRequiredError or InvalidTokenError.
 
-    Each request checks the session in the database, so that ending a session takes effect at once.
+    Raises AccountNotActivatedError for a limited session, unless the route admits it. Each request checks the session
+    in the database, so that ending a session takes effect at once.
     """
     current_user = services().access_tokens.read(bearer_token(request.headers.get("Authorization", "")))
     with services().sessions.begin() as session:
-        if not has_session(session, current_user.session_id, current_user.user_id):
-            raise InvalidTokenError
+        kind = session_kind(session, current_user.session_id, current_user.user_id, services().session_policy)
+    if kind is None:
+        raise InvalidTokenError
+    if kind is SessionKind.LIMITED and not admits_limited:
+        raise AccountNotActivatedError(current_user.user_id)
     return current_user
 
 
 def authenticated(view: View) -> View:
-    """Require a signed-in user, and pass them as the view's first argument.
+    """Require the full session of a user, and pass the user as the view's first argument."""
+    return add_mark(_authenticated(view, admits_limited=False), Mark.ACTIVATED)
 
-    ``g.user_id`` separates the idempotency keys of users.
+
+def authenticated_or_limited(view: View) -> View:
+    """Require a session, which may be limited, and pass the user as the view's first argument.
+
+    The user of a limited session is a registration that is not activated. The view must only read its own data.
     """
+    return _authenticated(view, admits_limited=True)
 
+
+def _authenticated(view: View, *, admits_limited: bool) -> View:
+    # ``g.user_id`` separates the idempotency keys of users.
     @wraps(view)
     def checked(**arguments: Any) -> Response:
-        current_user = authenticate()
+        current_user = authenticate(admits_limited=admits_limited)
         g.user_id = current_user.user_id
         return view(current_user, **arguments)
 
@@ -58,12 +72,21 @@ def shortened(user_agent: str) -> str | None:
 
 
 def session_document(started: StartedSession) -> dict[str, Any]:
-    """Return the JSON with a session's tokens; the names are those of OAuth (RFC 6749 §5.1)."""
+    """Return the JSON with a session's tokens; the names are those of OAuth (RFC 6749 §5.1).
+
+    The claims are named as in OpenID Connect Core §5.1. An access token ends with its limited session at the latest,
+    because other services do not see the session.
+    """
     access_tokens, profiles = services().access_tokens, services().profiles
+    lifetime = access_tokens.lifetime if started.ends_in is None else min(access_tokens.lifetime, started.ends_in)
     own_claims = profiles.claims_of(started.profile) if profiles else {}
+    verified = {"email_verified": started.is_email_verified, "phone_number_verified": started.is_phone_verified}
+    user = CurrentUser(started.user_id, started.id)
     return {
-        "access_token": access_tokens.issue(CurrentUser(started.user_id, started.id), datetime.now(UTC), own_claims),
+        "access_token": access_tokens.issue(
+            user, datetime.now(UTC), lifetime=lifetime, claims={**own_claims, **verified}
+        ),
         "token_type": "Bearer",
-        "expires_in": int(access_tokens.lifetime.total_seconds()),
+        "expires_in": int(lifetime.total_seconds()),
         "refresh_token": started.refresh_token,
     }

@@ -35,7 +35,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     Code.ACCOUNT_NOT_ACTIVATED: ProblemType(403, "The account is not activated yet. Its code can be resent."),
     Code.WRONG_PASSWORD: ProblemType(403, "The password is not the account's."),
     Code.PASSWORD_REQUIRED: ProblemType(
-        403, "The address was registered more than once: send the registration's password with the link's token."
+        403, "The link alone does not suffice: send the registration's password with the link's token."
     ),
     Code.FRESH_SIGN_IN_REQUIRED: ProblemType(403, "Send the password, or sign in again first."),
     Code.ALREADY_ACTIVE: ProblemType(409, "The registration has been activated."),

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import Code
 from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
-from api_service.http.authentication import authenticated
+from api_service.http.authentication import authenticated, authenticated_or_limited
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, by_user, count_unless_refused, refund, spend
 from api_service.rate_limits import Limit, Subject
@@ -45,7 +45,7 @@ blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 
 @blueprint.get("")
 @OperationDoc(Tag.USER, {HTTPStatus.OK: ResponseDoc("The user.", UserSchema)})
-@authenticated
+@authenticated_or_limited
 def get_me(current_user: CurrentUser) -> Response:
     """Show the user."""
     with services().sessions.begin() as session:

@@ -46,6 +46,7 @@ class Page(StrEnum):
     DONE = "done"
     DECLINED = "declined"
     INVALID = "invalid"
+    BUTTON_WITH_PASSWORD = "button_with_password"  # noqa: S105 - the name of a page
     PASSWORD = "password"  # noqa: S105 - the name of a variant
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - the name of a page
     TOO_OFTEN = "too_often"
@@ -54,7 +55,7 @@ class Page(StrEnum):
 
 TEMPLATES = files("api_service") / "templates"
 TEXTS: Mapping[str, Mapping[str, Any]] = tomllib.loads((TEMPLATES / "activation.toml").read_text(encoding="utf-8"))
-ASKS_FOR_PASSWORD = (Page.PASSWORD, Page.WRONG_PASSWORD)
+ASKS_FOR_PASSWORD = (Page.BUTTON_WITH_PASSWORD, Page.PASSWORD, Page.WRONG_PASSWORD)
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
@@ -84,7 +85,7 @@ def get_page() -> Response:
     link_token = request.args.get("token", "")
     if not link_token:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
-    return _page(Page.BUTTON, HTTPStatus.OK, link_token)
+    return _page(Page.BUTTON_WITH_PASSWORD if _always_asks() else Page.BUTTON, HTTPStatus.OK, link_token)
 
 
 @blueprint.post("")
@@ -106,16 +107,22 @@ def get_page() -> Response:
     needs_database=False,
 )
 def post_page() -> Response:
-    """Activate the registration. If the address was registered several times, ask for the password."""
+    """Activate the registration. If the address was registered several times, ask for the password.
+
+    With UNCONFIRMED_ACCESS, the page always asks.
+    """
     form = read_form()
     link_token, password = form.get("token", ""), form.get("password")
     try:
         confirmation = by_link(link_token, normalised(password) if password else None)
-        in_transaction(services().sessions, lambda session: activate(session, confirmation))
+        in_transaction(
+            services().sessions, lambda session: activate(session, confirmation, is_registrant_needed=_always_asks())
+        )
     except InvalidOrExpiredError:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
     except PasswordRequiredError:
-        return _page(Page.PASSWORD, HTTPStatus.FORBIDDEN, link_token)
+        page = Page.BUTTON_WITH_PASSWORD if _always_asks() else Page.PASSWORD
+        return _page(page, HTTPStatus.FORBIDDEN, link_token)
     except WrongPasswordError:
         return _page(Page.WRONG_PASSWORD, HTTPStatus.FORBIDDEN, link_token)
     return _page(Page.DONE, HTTPStatus.OK)
@@ -143,6 +150,12 @@ def post_declined() -> Response:
     except InvalidOrExpiredError:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
     return _page(Page.DECLINED, HTTPStatus.OK)
+
+
+def _always_asks() -> bool:
+    # A registrant with access may have added data already. A link alone would give the owner of the mailbox an account
+    # with a stranger's data and password.
+    return services().session_policy.admits_limited
 
 
 def read_form() -> Mapping[str, str]:

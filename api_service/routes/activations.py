@@ -52,10 +52,10 @@ def post_activation() -> Response:
 
     def activated(session: Session) -> Response:
         acquire_key(session)
-        user_id = activate(session, confirmation)
-        has_session = "token" not in body and may_sign_in(session, user_id)
-        signed_in = session_document(start_session(session, user_id, session_context())) if has_session else {}
-        return store_response(session, jsonify(status=UserStatus.ACTIVE, **signed_in), user_id)
+        user = activate(session, confirmation, is_registrant_needed=parts.session_policy.admits_limited)
+        has_session = "token" not in body and may_sign_in(session, user.id)
+        signed_in = session_document(start_session(session, user, session_context())) if has_session else {}
+        return store_response(session, jsonify(status=UserStatus.ACTIVE, **signed_in), user.id)
 
     return in_transaction(parts.sessions, activated)
 

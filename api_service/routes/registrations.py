@@ -5,7 +5,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, jsonify, request, url_for
 from sqlalchemy.orm import Session
 
 from api_service.errors import Code
@@ -18,13 +18,14 @@ from api_service.http.annotations import (
     ResponseDoc,
     Tag,
 )
+from api_service.http.authentication import session_context, session_document
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, spend
 from api_service.metrics import REGISTRATIONS
 from api_service.outbox_signals.wait_for_settled import preferred_seconds
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import RegisterSchema, ResendSchema
-from api_service.schemas.responses import RegistrationSchema
+from api_service.schemas.responses import RegisteredSchema, RegistrationSchema
 from api_service.services import services
 from api_service.use_cases.register import (
     RegisterCommand,
@@ -35,6 +36,7 @@ from api_service.use_cases.register import (
     register,
 )
 from api_service.use_cases.resend import resend
+from api_service.use_cases.sessions import StartedSession, start_limited_session
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.profiles import ProfileSchema
 from shared.vocabulary import Locale, Status
@@ -57,7 +59,9 @@ def schema_for(locale: Locale, phone_region: str | None, profiles: ProfileSchema
     Tag.REGISTRATIONS,
     {
         HTTPStatus.ACCEPTED: ResponseDoc(
-            "A message will be sent.", RegistrationSchema, headers=(*RATE_LIMIT_HEADERS, *WAIT_HEADERS, "Location")
+            "A message will be sent. With limited access before the activation, the client also gets a session.",
+            RegisteredSchema,
+            headers=(*RATE_LIMIT_HEADERS, *WAIT_HEADERS, "Location"),
         )
     },
     body=RequestDoc(lambda: RegisterSchema(Locale.EN, None)),
@@ -76,16 +80,23 @@ def post_registration() -> Response:
         )
         password_hash = parts.other_hashes.hash(command.password)
 
-    def registered(session: Session) -> tuple[Registration, Response]:
+    def registered(session: Session) -> tuple[Registration, Response, Render]:
         acquire_key(session)
         registration = register(
             session, command, password_hash=password_hash, policy=parts.policy, limiter=parts.limiter
         )
-        return registration, store_response(session, _accepted(registration), registration.id)
+        admits_limited = parts.session_policy.admits_limited
+        started = (
+            start_limited_session(session, registration.id, command.profile, session_context())
+            if admits_limited
+            else None
+        )
+        render = partial(_accepted, started=started)
+        return registration, store_response(session, render(registration), registration.id), render
 
-    registration, response = parts.run_and_wake(registered)
+    registration, response, render = parts.run_and_wake(registered)
     REGISTRATIONS.labels(command.channel).inc()
-    return _respond(registration, response, _accepted)
+    return _respond(registration, response, render)
 
 
 @blueprint.get("/<uuid:registration_id>")
@@ -131,8 +142,10 @@ def post_resend(registration_id: UUID) -> Response:
     return _respond(registration, response, render)
 
 
-def _accepted(registration: Registration) -> Response:
-    response = RegistrationSchema.response(registration, HTTPStatus.ACCEPTED)
+def _accepted(registration: Registration, started: StartedSession | None) -> Response:
+    signed_in = session_document(started) if started else {}
+    response = jsonify(RegistrationSchema.instance().dump(registration) | signed_in)
+    response.status_code = HTTPStatus.ACCEPTED
     response.headers["Location"] = url_for("registrations.get_registration", registration_id=registration.id)
     return response
 

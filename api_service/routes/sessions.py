@@ -7,7 +7,12 @@ from flask import Blueprint, Response, jsonify, request
 
 from api_service.errors import Code, OrganizationNotReadyError
 from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
-from api_service.http.authentication import authenticated, session_context, session_document
+from api_service.http.authentication import (
+    authenticated,
+    authenticated_or_limited,
+    session_context,
+    session_document,
+)
 from api_service.http.rate_limiting import by_addresses, by_network, refund, spend
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import RefreshSchema, SignInSchema
@@ -86,7 +91,7 @@ def get_sessions(current_user: CurrentUser) -> Response:
 
 @blueprint.delete("/v1/sessions/current")
 @OperationDoc(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")})
-@authenticated
+@authenticated_or_limited
 def delete_current_session(current_user: CurrentUser) -> Response:
     """Sign out."""
     return _ended(current_user.session_id, current_user.user_id)

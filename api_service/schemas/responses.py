@@ -130,14 +130,21 @@ class SessionSchema(ResponseSchema):
     refresh_token = _text("exchange it once for the next two tokens; keep it secret", A_REFRESH_TOKEN)
 
 
-class ActivatedSchema(ResponseSchema):
-    """The active account. Activation by code also returns a session; a replayed response lacks its tokens."""
-
-    status = _enum([UserStatus.ACTIVE], "the status of the account")
+class _OptionalSessionSchema(ResponseSchema):
     access_token = fields.String(metadata=SessionSchema().fields["access_token"].metadata)
     token_type = fields.String(metadata=SessionSchema().fields["token_type"].metadata)
     expires_in = fields.Integer(metadata=SessionSchema().fields["expires_in"].metadata)
     refresh_token = fields.String(metadata=SessionSchema().fields["refresh_token"].metadata)
+
+
+class ActivatedSchema(_OptionalSessionSchema):
+    """The active account. Activation by code also returns a session; a replayed response lacks its tokens."""
+
+    status = _enum([UserStatus.ACTIVE], "the status of the account")
+
+
+class RegisteredSchema(_OptionalSessionSchema, RegistrationSchema):
+    """A new registration. With UNCONFIRMED_ACCESS it has a limited session; a replayed response lacks its tokens."""
 
 
 class ListedSessionSchema(ResponseSchema):

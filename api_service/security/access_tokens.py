@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -54,15 +55,23 @@ class AccessTokens:
         }
         self._public_keys = {key_id: key.public_key() for key_id, key in self._keys.items()}
 
-    def issue(self, user: CurrentUser, now: datetime, own_claims: Mapping[str, Any] | None = None) -> str:
-        """Return a signed token for the user and session. Own claims cannot replace others."""
-        claims = dict(own_claims or {}) | {
+    def issue(
+        self,
+        user: CurrentUser,
+        now: datetime,
+        *,
+        lifetime: timedelta | None = None,
+        claims: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
+        """Return a signed token for the user and session, with additional claims, which cannot replace others."""
+        claims = {
+            **claims,
             "iss": self._issuer,
             "aud": self._issuer,
             "sub": str(user.user_id),
             "sid": str(user.session_id),
             "iat": int(now.timestamp()),
-            "exp": int((now + self.lifetime).timestamp()),
+            "exp": int((now + (lifetime or self.lifetime)).timestamp()),
             "jti": str(uuid4()),
         }
         headers = {"kid": self._newest_id, "typ": TYPE}

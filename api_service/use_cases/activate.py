@@ -11,6 +11,7 @@ from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, Too
 from api_service.rate_limits import Limiter
 from api_service.security.hash_pool import HashPool
 from api_service.security.passwords import DUMMY_HASH
+from api_service.use_cases.sessions import end_sessions_of
 from api_service.use_cases.tokens import (
     FOR_A_REGISTRATION,
     count_tries,
@@ -82,12 +83,13 @@ def confirmed_by_code(
     return Confirmation(matching_attempt(spent, keys, code).token_id, is_by_registrant=True)
 
 
-def activate(session: Session, confirmation: Confirmation) -> UUID:
+def activate(session: Session, confirmation: Confirmation, *, is_registrant_needed: bool = False) -> User:
     """Use the token, activate its user, retire other users and enqueue a welcome, in the caller's transaction.
 
-    Activation supersedes pending codes, including those on the fallback channel. Returns the user's id. Raises
-    InvalidOrExpiredError. Raises PasswordRequiredError if the address has several pending users and a link alone
-    confirmed it: a stranger who registered the address must not get an account whose password they chose.
+    Activation supersedes pending codes, including those on the fallback channel, and ends the registration's limited
+    sessions. Returns the user. Raises InvalidOrExpiredError. Raises PasswordRequiredError if a link alone confirmed the
+    address, and the address has several pending users or ``is_registrant_needed``: a stranger who registered the
+    address must not get an account whose password they chose.
     """
     token = session.get(Token, confirmation.token_id)
     if token is None or token.user_id is None:
@@ -95,12 +97,13 @@ def activate(session: Session, confirmation: Confirmation) -> UUID:
     user, is_contested = lock_contenders(session, token)
     supersede_living(session, user.id)
     use_up(session, token, Purpose.ACTIVATION)
-    if is_contested and not confirmation.is_by_registrant:
+    if (is_contested or is_registrant_needed) and not confirmation.is_by_registrant:
         raise PasswordRequiredError
     make_active(session, user, token)
+    end_sessions_of(session, user.id)
     retire_others(session, user, token.channel)
     enqueue(session, notice(Template("welcome"), user, token.channel))
-    return user.id
+    return user
 
 
 def lock_contenders(session: Session, token: Token) -> tuple[User, bool]:

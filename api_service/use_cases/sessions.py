@@ -1,4 +1,7 @@
-"""Sessions: started by signing in, extended by refresh tokens that work once, and ended by deleting them."""
+"""Sessions: started by signing in, extended by refresh tokens that work once, and ended by deleting them.
+
+A registration that is not activated may have limited sessions, which end with it. They never become full ones.
+"""
 
 import base64
 import hashlib
@@ -6,12 +9,29 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Delete, Row, Select, bindparam, delete, func, literal, select, union_all, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Interval,
+    Row,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, sessionmaker
 
 from api_service.errors import (
     AccountNotActivatedError,
@@ -23,9 +43,10 @@ from api_service.security import passwords
 from api_service.security.hash_pool import HashPool
 from api_service.transactions import in_transaction
 from api_service.use_cases.organizations import may_sign_in
-from api_service.use_cases.users import Address, has_address, is_active, lock_user, proven_at
+from api_service.use_cases.tokens import FOR_A_REGISTRATION, is_living
+from api_service.use_cases.users import Address, has_address, lock_user, proven_at
 from shared.log import get_logger
-from shared.models import SessionRow, User
+from shared.models import SessionRow, Token, User
 from shared.vocabulary import Channel, UserStatus
 from shared.web.problems import InvalidTokenError
 
@@ -40,10 +61,21 @@ log = get_logger("api.sessions")
 
 @dataclass(frozen=True)
 class SessionPolicy:
-    """A session ends when it is not refreshed for ``idle``, and after ``lifetime`` in any case."""
+    """A session ends when it is not refreshed for ``idle``, and after ``lifetime`` in any case.
+
+    ``admits_limited``: registrations that are not activated get limited sessions, which end with the registration.
+    """
 
     idle: timedelta
     lifetime: timedelta
+    admits_limited: bool = False
+
+
+class SessionKind(Enum):
+    """A full session belongs to an active user, and a limited one to a registration that is not activated."""
+
+    FULL = auto()
+    LIMITED = auto()
 
 
 @dataclass(frozen=True)
@@ -56,12 +88,18 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class StartedSession:
-    """A session with its refresh token, which is only available here, and the user's profile for claims."""
+    """A session with its refresh token, which is only available here, and the user's profile for claims.
+
+    ``ends_in``: when a limited session ends at the latest.
+    """
 
     id: UUID
     user_id: UUID
     refresh_token: str = field(repr=False)
     profile: dict[str, Any] = field(repr=False)
+    is_email_verified: bool
+    is_phone_verified: bool
+    ends_in: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +153,9 @@ def sign_in(
 ) -> StartedSession | None:
     """Start a session for the user with this address and normalized password.
 
+    A user who is not active gets a limited session, if the policy admits that and the registration has not expired.
+    Whether the address is taken makes no difference.
+
     Returns None if the user's organization is unavailable, and enqueues its repair. Raises InvalidCredentialsError,
     or, after the right password only, AccountNotActivatedError. Hashing happens between the transactions; it
     raises OverloadedError.
@@ -125,15 +166,17 @@ def sign_in(
     user_id = right.id
     if user_id == NO_USER.id:
         raise InvalidCredentialsError
-    if right.status is not UserStatus.ACTIVE:
+    if right.status is not UserStatus.ACTIVE and not session_context.policy.admits_limited:
         raise AccountNotActivatedError(user_id)
     new_hash = upgraded_hash(right.password_hash, password, hashes)
 
     def entered(session: Session) -> StartedSession | None:
         user = lock_unless_password_changed(session, user_id, right.password_hash)
         user.password_hash = new_hash
+        if user.status is not UserStatus.ACTIVE:
+            return start_limited_session(session, user.id, user.profile, session_context)
         has_entered = user.organization_id is None or may_sign_in(session, user.id)
-        return start_session(session, user.id, session_context) if has_entered else None
+        return start_session(session, user, session_context) if has_entered else None
 
     return in_transaction(sessions, entered)
 
@@ -142,7 +185,7 @@ def find_candidates(session: Session, address: Address) -> list[Candidate]:
     """Return the user with the proven address, and the latest user who registered it, or placeholders.
 
     Always two, so that a wrong password costs two hashes whether the address is taken or not. A person who registers a
-    taken address and signs in with the password given sees ``account_not_activated``, as with a free address.
+    taken address and signs in with the password given gets the same response as with a free address.
     """
     parameters = {"canonical": address.canonical, "dummy_hash": NO_USER.password_hash}
     rows = session.connection().execute(_HOLDER_AND_NEWEST[address.channel], parameters)
@@ -189,15 +232,39 @@ def lock_unless_password_changed(session: Session, user_id: UUID, password_hash:
 
     A session must not start with the old password after the new one ended all sessions.
     """
-    has_it_still = is_active(user_id) & (User.password_hash == password_hash)
+    has_it_still = (User.id == user_id) & (User.password_hash == password_hash)
     return lock_user(session, has_it_still, otherwise=InvalidCredentialsError())
 
 
-def start_session(session: Session, user_id: UUID, session_context: SessionContext) -> StartedSession:
+def start_session(session: Session, user: User, session_context: SessionContext) -> StartedSession:
     """Add a session of an active user, in the caller's transaction.
 
     The caller holds a lock on the user, so that a concurrent password change ends this session too.
     """
+    ends_in = min(session_context.policy.idle, session_context.policy.lifetime)
+    session_id, token = _add_session(session, user.id, session_context, ends_in, is_limited=False)
+    return StartedSession(session_id, user.id, str(token), user.profile, user.is_email_verified, user.is_phone_verified)
+
+
+def start_limited_session(
+    session: Session, registration_id: UUID, profile: dict[str, Any], session_context: SessionContext
+) -> StartedSession:
+    """Add a session of a registration that is not activated, in the caller's transaction.
+
+    The caller has added the registration or locked it, so that a concurrent activation ends this session too. Raises
+    AccountNotActivatedError if the registration has expired.
+    """
+    left = session.scalar(select(_end_of(registration_id) - func.now()))
+    if left is None or left <= timedelta(0):
+        raise AccountNotActivatedError(registration_id)
+    ends_in = min(left, session_context.policy.lifetime)
+    session_id, token = _add_session(session, registration_id, session_context, ends_in, is_limited=True)
+    return _limited(session_id, registration_id, token, profile, ends_in)
+
+
+def _add_session(
+    session: Session, user_id: UUID, session_context: SessionContext, ends_in: timedelta, *, is_limited: bool
+) -> tuple[UUID, RefreshToken]:
     token = RefreshToken.new()
     end_surplus_sessions(session, user_id)
     row = SessionRow(
@@ -205,12 +272,33 @@ def start_session(session: Session, user_id: UUID, session_context: SessionConte
         family_hash=hash_half(token.family),
         refresh_hash=hash_half(token.newest),
         user_agent=session_context.user_agent,
-        expires_at=func.now() + min(session_context.policy.idle, session_context.policy.lifetime),
+        expires_at=func.now() + ends_in,
+        is_limited=is_limited,
     )
     session.add(row)
     session.flush()
-    # A sign-in holds the user, so only an activation sends a statement for the profile.
-    return StartedSession(row.id, user_id, str(token), session.get_one(User, user_id).profile)
+    return row.id, token
+
+
+def _limited(
+    session_id: UUID, registration_id: UUID, token: RefreshToken, profile: dict[str, Any], ends_in: timedelta
+) -> StartedSession:
+    """Return a limited session. Its registration has proven no address."""
+    return StartedSession(
+        session_id,
+        registration_id,
+        str(token),
+        profile,
+        is_email_verified=False,
+        is_phone_verified=False,
+        ends_in=ends_in,
+    )
+
+
+def _end_of(registration_id: InstrumentedAttribute[UUID] | UUID) -> ColumnElement[datetime]:
+    """Select when the last code of the registration expires; null if it has none."""
+    is_unused = Token.used_at.is_(None) & Token.purpose.in_(FOR_A_REGISTRATION)
+    return select(func.max(Token.expires_at)).where(Token.user_id == registration_id, is_unused).scalar_subquery()
 
 
 def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy: SessionPolicy) -> StartedSession:
@@ -221,19 +309,25 @@ def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy:
     """
     token = RefreshToken.read(refresh_token)
     with sessions.begin() as session:
-        row = lock_session_family(session, token)
+        row = lock_session_family(session, token, policy)
         if row and row.is_newest:
             successor = token.successor()
-            rotate(session, row.id, successor, policy)
-            return StartedSession(row.id, row.user_id, str(successor), row.profile)
+            ends_in = rotate(session, row.id, successor, policy)
+            if row.is_limited:
+                return _limited(row.id, row.user_id, successor, row.profile, ends_in)
+            return StartedSession(
+                row.id, row.user_id, str(successor), row.profile, row.is_email_verified, row.is_phone_verified
+            )
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))
             log.warning("refresh token reused, session ended", session_id=str(row.id), user_id=str(row.user_id))
     raise InvalidRefreshTokenError
 
 
-def lock_session_family(session: Session, token: RefreshToken) -> Row[UUID, UUID, bool, dict[str, Any]] | None:
-    """Lock the token's session; return it, whether the token is its newest, and the user's profile.
+def lock_session_family(
+    session: Session, token: RefreshToken, policy: SessionPolicy
+) -> Row[UUID, UUID, bool, bool, bool, bool, dict[str, Any]] | None:
+    """Lock the token's session; return it, whether the token is its newest, the proven addresses, and the profile.
 
     A concurrent refresh waits here and then sees the new token.
     """
@@ -241,33 +335,45 @@ def lock_session_family(session: Session, token: RefreshToken) -> Row[UUID, UUID
         select(
             SessionRow.id,
             SessionRow.user_id,
+            SessionRow.is_limited,
             (SessionRow.refresh_hash == hash_half(token.newest)).label("is_newest"),
+            User.email_verified_at.is_not(None).label("is_email_verified"),
+            User.phone_verified_at.is_not(None).label("is_phone_verified"),
             User.profile,
         )
         .join(User, User.id == SessionRow.user_id)
-        .where(SessionRow.family_hash == hash_half(token.family), is_alive())
+        .where(SessionRow.family_hash == hash_half(token.family), is_alive(), is_admitted(policy))
         .with_for_update(of=SessionRow)
     ).one_or_none()
 
 
-def rotate(session: Session, session_id: UUID, successor: RefreshToken, policy: SessionPolicy) -> None:
-    """Store the next refresh token and extend the session within its lifetime."""
-    session.execute(
+def rotate(session: Session, session_id: UUID, successor: RefreshToken, policy: SessionPolicy) -> timedelta:
+    """Store the next refresh token, extend the session within its lifetime, and return how long it then lasts.
+
+    A limited session lasts as long as its registration, which a resend may have extended.
+    """
+    at_most = case((SessionRow.is_limited, _end_of(SessionRow.user_id)), else_=func.now() + policy.idle)
+    rotated = session.execute(
         update(SessionRow)
         .where(SessionRow.id == session_id)
         .values(
             refresh_hash=hash_half(successor.newest),
             last_used_at=func.now(),
-            expires_at=func.least(func.now() + policy.idle, SessionRow.created_at + policy.lifetime),
+            expires_at=func.least(at_most, SessionRow.created_at + policy.lifetime),
         )
+        .returning(type_coerce(SessionRow.expires_at - func.now(), Interval()))
         .execution_options(synchronize_session=False)
     )
+    return rotated.scalar_one()
 
 
-def has_session(session: Session, session_id: UUID, user_id: UUID) -> bool:
-    """Return whether the user's session exists: one lookup by key."""
-    alive = select(SessionRow.id).where(SessionRow.id == session_id, SessionRow.user_id == user_id, is_alive())
-    return session.scalar(alive) is not None
+def session_kind(session: Session, session_id: UUID, user_id: UUID, policy: SessionPolicy) -> SessionKind | None:
+    """Return the kind of the user's session, or None if it has ended: one lookup by key."""
+    is_theirs = (SessionRow.id == session_id) & (SessionRow.user_id == user_id)
+    is_limited = session.scalar(select(SessionRow.is_limited).where(is_theirs, is_alive(), is_admitted(policy)))
+    if is_limited is None:
+        return None
+    return SessionKind.LIMITED if is_limited else SessionKind.FULL
 
 
 def lock_session(session: Session, session_id: UUID) -> None:
@@ -321,6 +427,17 @@ def sessions_of(user_id: UUID) -> Delete:
 def is_alive() -> ColumnElement[bool]:
     """Return the condition that a session has not expired."""
     return SessionRow.expires_at > func.now()
+
+
+def is_admitted(policy: SessionPolicy) -> ColumnElement[bool]:
+    """Return the condition that a session is full, or limited while the policy and its registration allow it.
+
+    A registration may expire before its sessions do: the owner of the mailbox can cancel it.
+    """
+    if not policy.admits_limited:
+        return ~SessionRow.is_limited
+    is_of_this = Token.purpose.in_(FOR_A_REGISTRATION) & (Token.user_id == SessionRow.user_id)
+    return or_(~SessionRow.is_limited, select(Token.id).where(is_of_this, is_living()).exists())
 
 
 def hash_half(half: bytes) -> bytes:

@@ -1,17 +1,17 @@
 """Neither a response nor the work for it reveals whether an address has an account."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from api_service.services import EXTENSION
 from tests.support.accounts import confirm_reset
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
+from tests.support.observed import observed, shape
 from tests.support.organizations import CLINIC
 
 Address = dict[str, str]
@@ -27,14 +27,6 @@ class Person:
 
     address: Address
     registration_id: UUID
-
-
-@dataclass
-class Work:
-    """The work for a response: its statements in order, and the rows that each wrote."""
-
-    statements: list[str] = field(default_factory=list)
-    rows_written: list[int] = field(default_factory=list)
 
 
 def registering(api: ApiUnderTest, who: Person) -> TestResponse:
@@ -99,7 +91,7 @@ def test_responses_and_their_statements_are_the_same_with_and_without_an_account
     api.activated(**known)
     both = [Person(address, api.registered(**address)) for address in addresses]
 
-    responses, works = zip(*(observed(api, ask, who) for who in both), strict=True)
+    responses, works = zip(*(observed(api, partial(ask, api, who)) for who in both), strict=True)
 
     assert [response.status_code for response in responses] == [status, status]
     assert are_alike(list(response.headers.keys()) for response in responses)
@@ -109,30 +101,7 @@ def test_responses_and_their_statements_are_the_same_with_and_without_an_account
     assert works[0].statements
 
 
-def observed(api: ApiUnderTest, ask: Ask, who: Person) -> tuple[TestResponse, Work]:
-    """Send the request, and record the database's work."""
-    work = Work()
-
-    def note(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:
-        work.statements.append(statement)
-        is_read = cursor.statusmessage.startswith("SELECT")
-        work.rows_written.append(0 if is_read else cursor.rowcount)
-
-    engine = api.app.extensions[EXTENSION].engine
-    event.listen(engine, "after_cursor_execute", note)
-    response = ask(api, who)
-    event.remove(engine, "after_cursor_execute", note)
-    return response, work
-
-
 def are_alike(both: Iterable[Any]) -> bool:
     """Return whether the two are equal."""
     first, second = both
     return bool(first == second)
-
-
-def shape(document: Any) -> Any:
-    """Return a document's names and types, without its values."""
-    if isinstance(document, dict):
-        return {name: shape(value) for name, value in document.items()}
-    return type(document)

@@ -34,6 +34,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         "delete from tokens",
         "update sessions set user_id = gen_random_uuid()",
         "update sessions set family_hash = refresh_hash",
+        "update sessions set is_limited = false",
         "update sessions set created_at = now()",
         "truncate sessions",
         "update idempotency_keys set body = ''",

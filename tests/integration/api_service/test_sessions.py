@@ -23,6 +23,7 @@ from api_service.use_cases.sessions import (
     lock_session,
     start_session,
 )
+from shared.models import User
 from shared.secrets import link_token_for
 from shared.vocabulary import UserStatus
 from shared.web.problems import InvalidTokenError
@@ -134,7 +135,6 @@ def test_tokens_of_another_purpose_do_not_refresh_and_end_nothing(api: ApiUnderT
     user_id = api.rows("select user_id from sessions")[0].user_id
 
     others = [
-        tokens["access_token"],
         link_token_for(api.tokens(user_id)[0].id, KEY),
         str(session_id_in(tokens)),
         tokens["refresh_token"][:-1],
@@ -147,6 +147,7 @@ def test_tokens_of_another_purpose_do_not_refresh_and_end_nothing(api: ApiUnderT
     ]
 
     assert {problem(refresh(api, other)) for other in others} == {(401, "invalid_refresh_token")}
+    assert problem(refresh(api, tokens["access_token"])) == (422, "validation_failed")  # it is too long
     assert is_signed_in(api, tokens)
 
 
@@ -229,7 +230,7 @@ def test_a_new_session_replaces_the_users_least_recently_used_one(api: ApiUnderT
     oldest = refresh(api, oldest["refresh_token"]).json
     for _ in range(MAX_SESSIONS - 1):
         with api.app.extensions[EXTENSION].sessions.begin() as session:
-            start_session(session, user_id, SessionContext(A_MONTH, None))
+            start_session(session, session.get_one(User, user_id), SessionContext(A_MONTH, None))
 
     assert not is_signed_in(api, second)
     assert len(listed(api, oldest)) == MAX_SESSIONS
@@ -288,6 +289,8 @@ def test_a_locked_session_can_be_refreshed_and_not_ended(api: ApiUnderTest) -> N
 
 
 def test_no_secret_is_shown_with_a_session() -> None:
-    started = StartedSession(uuid4(), uuid4(), "secret", {"motto": "secret"})
+    started = StartedSession(
+        uuid4(), uuid4(), "secret", {"motto": "secret"}, is_email_verified=True, is_phone_verified=False
+    )
     candidate = Candidate(uuid4(), UserStatus.ACTIVE, "secret")
     assert "secret" not in repr([RefreshToken(b"secret", b"secret"), started, candidate])

@@ -61,6 +61,15 @@ def test_a_token_names_its_user_and_session() -> None:
     assert len(token) < MAX_LENGTH / 2
 
 
+def test_a_token_has_claims_for_other_services_that_replace_none_of_its_own() -> None:
+    token = TOKENS.issue(HOLDER, now(), lifetime=timedelta(minutes=2), claims={"email_verified": False, "sub": "eve"})
+
+    read = jwt.decode(token, options={"verify_signature": False})
+    assert read["email_verified"] is False
+    assert read["exp"] - read["iat"] == 120
+    assert TOKENS.read(token) == HOLDER
+
+
 def test_each_token_is_unique() -> None:
     moment = now()
     assert TOKENS.issue(HOLDER, moment) != TOKENS.issue(HOLDER, moment)

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from api_service.rate_limits import Limit
-from api_service.settings import ApiSettings, ApiSettingsSchema
+from api_service.settings import ApiSettings, ApiSettingsSchema, UnconfirmedAccess
 from shared.settings import SettingsError
 from shared.vocabulary import Channel
 from tests.support.keys import KEY_ID, PUBLIC_URL, SECRET_KEYS
@@ -90,6 +90,14 @@ def test_an_unknown_channel_is_rejected() -> None:
         read(ACTIVATION_FALLBACK="pigeon")
 
     assert problem.value.errors == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
+
+
+def test_access_before_confirmation_is_off_by_default() -> None:
+    assert read().unconfirmed_access is UnconfirmedAccess.OFF
+    assert read(UNCONFIRMED_ACCESS="Limited").unconfirmed_access is UnconfirmedAccess.LIMITED
+    with pytest.raises(SettingsError) as problem:
+        read(UNCONFIRMED_ACCESS="full")
+    assert problem.value.errors == ["UNCONFIRMED_ACCESS='full' is not one of off, limited"]
 
 
 def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
