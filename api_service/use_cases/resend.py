@@ -3,7 +3,7 @@
 from math import ceil
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from api_service.errors import AlreadyActiveError, ResendTooSoonError, UnknownRegistrationError, ViolationCode
@@ -97,8 +97,9 @@ def require_cooldown_over(session: Session, user: User, policy: TokenPolicy) -> 
 def repeated(session: Session, user: User, token: Token) -> Token:
     """Return the same token with the same code, and supersede its pending message."""
     supersede_messages(session, token)
-    token.purpose = purpose_for(session, user, token.channel)
-    session.flush()
+    # Also written if it is unchanged: the time of a resend must not reveal that the address has been taken meanwhile.
+    purpose = purpose_for(session, user, token.channel)
+    session.execute(update(Token).where(Token.id == token.id).values(purpose=purpose))
     return token
 
 

@@ -105,6 +105,10 @@ def signing_out(api: ApiUnderTest, one: dict[str, Any]) -> TestResponse:
     return api.client.delete("/v1/sessions/current", headers=bearing(one))
 
 
+def resending(api: ApiUnderTest, one: dict[str, Any]) -> TestResponse:
+    return api.client.post(f"/v1/registrations/{one['id']}/resend", json={})
+
+
 Ask = Callable[[ApiUnderTest, dict[str, Any]], TestResponse]
 ASKED: list[tuple[Ask, int]] = [
     (registering_again, 202),
@@ -118,6 +122,7 @@ ASKED: list[tuple[Ask, int]] = [
     (looking_after_the_expiry, 401),
     (exporting, 403),
     (signing_out, 204),
+    (resending, 202),
 ]
 
 
