@@ -32,7 +32,12 @@ def database(cluster: Cluster) -> Iterator[Database]:
 def api(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApi]:
     file: Path = tmp_path_factory.mktemp("schema") / "profile.json"
     file.write_text(json.dumps({"type": "object", "additionalProperties": True}))
-    settings = {"RATE_LIMITS": "off", "RESEND_COOLDOWN_SECONDS": "0", "PROFILE_SCHEMA": str(file)}
+    settings = {
+        "RATE_LIMITS": "off",
+        "RESEND_COOLDOWN_SECONDS": "0",
+        "PROFILE_SCHEMA": str(file),
+        "UNCONFIRMED_ACCESS": "limited",
+    }
     with running_api(database, command=HASTY_API, **settings) as api:
         yield api
 
@@ -58,6 +63,15 @@ def test_each_response_matches_the_openapi_document(
 
     assert result.returncode == 0, result.stdout
     assert "500" not in [str(line.get("status")) for line in api.log_lines()]
+
+
+def test_each_response_to_a_limited_session_matches_the_openapi_document(document: Path, api: RunningApi) -> None:
+    body = {"email": "limited@example.org", "password": "four quiet words here"}
+    access_token = httpx.post(f"{api.base_url}/v1/registrations", json=body).json()["access_token"]
+
+    result = schemathesis(document, api, f"Authorization: Bearer {access_token}", "--exclude-operation-id-regex")
+
+    assert result.returncode == 0, result.stdout
 
 
 def schemathesis(document: Path, api: RunningApi, header: str, which: str) -> "subprocess.CompletedProcess[str]":
