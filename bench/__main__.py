@@ -17,6 +17,7 @@ import psycopg
 
 from bench.claim import claim
 from bench.drain import drain
+from bench.enumeration import enumeration
 from bench.idle import idle
 from bench.latency import latency
 from bench.memory import memory
@@ -44,8 +45,9 @@ PARTS: dict[str, Callable[..., Report]] = {
     "claim": claim,
     "wal": wal,
     "overload": overload,
+    "enumeration": enumeration,
 }
-LONG = ("overload",)
+LONG = ("overload", "enumeration")
 """Parts that a quick look leaves out, unless they are named."""
 HELP = "\n".join(f"  {name:<15}{(part.__doc__ or '').splitlines()[0]}" for name, part in PARTS.items())
 STOLEN = "stolen by other machines, % of the cores"

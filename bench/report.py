@@ -38,6 +38,7 @@ OVERLOAD_HASHES_IMPATIENT = "flood: hashes/s ÷ argon2 alone, impatient clients"
 OVERLOAD_AFTER = "2 s after the flood: registration, ms"
 OVERLOAD_GROWTH = "flood: memory of the API ÷ after 100 hashes"
 OVERLOAD_GROWTH_OF_FLOODS = "five floods: memory ÷ after two"
+ENUMERATION = "taken and free addresses: largest distance ÷ chance"
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ GOALS = (
     Goal(OVERLOAD_AFTER, AT_MOST, 1000),
     Goal(OVERLOAD_GROWTH, AT_MOST, 1.2),
     Goal(OVERLOAD_GROWTH_OF_FLOODS, AT_MOST, 1.05),
+    Goal(ENUMERATION, AT_MOST, 1),
 )
 
 

@@ -142,15 +142,17 @@ class Testbed:
         command = (sys.executable, "-c", f"from {module} import main; main()", "run")
         return Program(f"relay {number}", command, environment | settings, f"http://{bind}/readyz")
 
-    def api(self, port: int, module: str = "api_service.cli", *, admin_port: int | None = None) -> Program:
-        """Return the API without rate limits, with its default of one worker process per core."""
+    def api(
+        self, port: int, module: str = "api_service.cli", *, admin_port: int | None = None, **settings: str
+    ) -> Program:
+        """Return the API without rate limits, by default with one worker process per core."""
         bind = f"{LOOPBACK}:{port}"
         admin_bind = f"{LOOPBACK}:{admin_port or free_ports().api_admin}"
         environment = self._environment(
             "api", API_BIND=bind, API_ADMIN_BIND=admin_bind, PUBLIC_URL=f"http://{bind}", RATE_LIMITS="off"
         )
         command = (sys.executable, "-c", f"from {module} import main; main()", "serve")
-        return Program("api", command, environment, f"http://{admin_bind}/readyz")
+        return Program("api", command, environment | settings, f"http://{admin_bind}/readyz")
 
     def _environment(self, login: str, **settings: str) -> dict[str, str]:
         own = {"PATH": os.environ["PATH"], "DATABASE_URL": self.url(login), "SECRET_KEYS": self.secret_keys}
