@@ -1,22 +1,11 @@
-"""/activate: the page behind the link in a message. Only its buttons change anything.
+"""/activate: the page behind the link in a message. Only its buttons change anything."""
 
-Mail scanners open links and some run scripts. So GET only shows the buttons, and there is no script.
-"""
-
-import base64
-import hashlib
-import tomllib
-from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
-from importlib.resources import files
-from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Blueprint, Response, request
 
-from api_service.errors import InvalidOrExpiredError, OverloadedError, PasswordRequiredError, WrongPasswordError
-from api_service.http.accept_language import preferred_locale
+from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
 from api_service.http.annotations import (
     FORM,
     HTML,
@@ -26,17 +15,14 @@ from api_service.http.annotations import (
     ResponseDoc,
     Tag,
 )
-from api_service.http.problems import problem, problem_response
+from api_service.http.pages import TOO_LARGE, read_form, show_failures, show_page, texts_of
 from api_service.rate_limits import TooManyRequestsError
 from api_service.routes.activations import by_link
-from api_service.schemas.responses import ActivationFormSchema, DeclineFormSchema
+from api_service.schemas.responses import ActivationFormSchema, LinkFormSchema
 from api_service.security.passwords import normalised
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate, decline
-from shared.db.engine import DATABASE_FAILURES
-from shared.web.bodies import LONGEST_BODY_BYTES
-from shared.web.problem_responses import database_unavailable
 
 
 class Page(StrEnum):
@@ -53,21 +39,10 @@ class Page(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-TEMPLATES = files("api_service") / "templates"
-TEXTS: Mapping[str, Mapping[str, Any]] = tomllib.loads((TEMPLATES / "activation.toml").read_text(encoding="utf-8"))
+TEXTS = texts_of("activation")
 ASKS_FOR_PASSWORD = (Page.BUTTON_WITH_PASSWORD, Page.PASSWORD, Page.WRONG_PASSWORD)
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
-
-STYLE = (TEMPLATES / "activation.css").read_text(encoding="utf-8")
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; form-action 'self';"
-    " frame-ancestors 'none'; base-uri 'none'",
-    "X-Robots-Tag": "noindex, nofollow",
-    "Vary": "Accept-Language",
-}
-TOO_LARGE = ResponseDoc("A page: the form has more than 16 KiB.", media_type=HTML)
 
 
 @blueprint.get("")
@@ -139,7 +114,7 @@ def post_page() -> Response:
             "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
         ),
     },
-    body=RequestDoc(DeclineFormSchema, media_type=FORM),
+    body=RequestDoc(LinkFormSchema, media_type=FORM),
     needs_database=False,
 )
 def post_declined() -> Response:
@@ -158,13 +133,6 @@ def _always_asks() -> bool:
     return services().session_policy.admits_limited
 
 
-def read_form() -> Mapping[str, str]:
-    """Return the form. Raises RequestEntityTooLarge, also for chunked requests."""
-    if len(request.get_data()) > LONGEST_BODY_BYTES:
-        raise RequestEntityTooLarge
-    return request.form
-
-
 def _too_many_requests(error: TooManyRequestsError) -> Response:
     page = _page(Page.TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
     page.headers["Retry-After"] = str(error.retry_after_seconds)
@@ -172,35 +140,9 @@ def _too_many_requests(error: TooManyRequestsError) -> Response:
 
 
 blueprint.register_error_handler(TooManyRequestsError, _too_many_requests)
-
-
-@blueprint.errorhandler(RequestEntityTooLarge)
-def _too_large(_error: RequestEntityTooLarge) -> Response:
-    # No valid link or password is as long.
-    return _page(Page.INVALID, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-
-
-def _unavailable(response: Response) -> Response:
-    """Return the page in place of a problem response with a Retry-After header."""
-    page = _page(Page.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE)
-    page.headers["Retry-After"] = response.headers["Retry-After"]
-    return page
-
-
-blueprint.register_error_handler(OverloadedError, lambda error: _unavailable(problem_response(error)))
-for failure in DATABASE_FAILURES:
-    blueprint.register_error_handler(failure, lambda error: _unavailable(database_unavailable(problem, error)))
+show_failures(blueprint, "activation", TEXTS, invalid=Page.INVALID, unavailable=Page.UNAVAILABLE)
 
 
 def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:
-    locale = preferred_locale()
-    html = render_template(
-        "activation.html",
-        locale=locale,
-        texts=TEXTS[locale]["pages"][page],
-        labels=TEXTS[locale]["labels"],
-        asks_for_password=page in ASKS_FOR_PASSWORD,
-        link_token=link_token,
-        style=STYLE,
-    )
-    return make_response(html, status, {**HEADERS, "Content-Language": locale})
+    asks_for_password = page in ASKS_FOR_PASSWORD
+    return show_page("activation", TEXTS, page, status, asks_for_password=asks_for_password, link_token=link_token)

@@ -259,8 +259,8 @@ class ActivationFormSchema(ResponseSchema):
     password = fields.String(metadata={"description": "the registration's password, if the page asked for it"})
 
 
-class DeclineFormSchema(ResponseSchema):
-    """The form of the activation page's second button."""
+class LinkFormSchema(ResponseSchema):
+    """The form of a button on a page behind a link."""
 
     token = _text("the token of the link", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
 
