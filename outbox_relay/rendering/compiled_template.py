@@ -24,10 +24,10 @@ from outbox_relay.rendering.values import (
     causes_in_html,
     causes_in_text,
     dead_count,
-    expiry_text,
     header_address,
     header_date,
     payload_text,
+    time_text,
 )
 from shared.secrets import SecretKeys, code_for, link_token_for
 
@@ -51,6 +51,7 @@ class Value(StrEnum):
     CODE = "code"
     LINK = "link"
     EXPIRES = "expires"
+    TIME = "time"
     DEAD = "dead"
     CAUSES = "causes"
 
@@ -184,7 +185,12 @@ def _expiry_in_sms(values: RenderValues) -> bytes:
 def _expiry(message: ClaimedMessage) -> str:
     if message.expires_at is None:
         raise RenderingError("the message has no expires_at")
-    return expiry_text(message.expires_at, message.locale, message.channel)
+    return time_text(message.expires_at, message.locale, message.channel)
+
+
+def _time(message: ClaimedMessage) -> str:
+    """Format when the message was enqueued, which is when the change that it reports was committed."""
+    return time_text(message.created_at, message.locale, message.channel)
 
 
 FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
@@ -203,6 +209,9 @@ FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
     (OutputContext.TEXT, Value.EXPIRES): _expiry_in_mail,
     (OutputContext.HTML, Value.EXPIRES): _expiry_in_mail,
     (OutputContext.SMS, Value.EXPIRES): _expiry_in_sms,
+    (OutputContext.TEXT, Value.TIME): lambda values: quoted(_time(values.message)),
+    (OutputContext.HTML, Value.TIME): lambda values: quoted_html(_time(values.message)),
+    (OutputContext.SMS, Value.TIME): lambda values: _time(values.message).encode(),
     (OutputContext.TEXT, Value.DEAD): _dead,
     (OutputContext.HTML, Value.DEAD): _dead,
     (OutputContext.SMS, Value.DEAD): _dead,

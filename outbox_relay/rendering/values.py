@@ -83,15 +83,15 @@ def header_date(moment: datetime) -> bytes:
     return _header_date(int(moment.timestamp()))
 
 
-def expiry_text(moment: datetime, locale: Locale, channel: AnyChannel) -> str:
-    """Format the minute at which something expires. Seconds are cut off, never rounded up."""
-    return _expiry_text(int(moment.timestamp()) // _SECONDS_A_MINUTE, locale, channel)
+def time_text(moment: datetime, locale: Locale, channel: AnyChannel) -> str:
+    """Format the minute at which something expires or happened. Seconds are cut off, never rounded up."""
+    return _time_text(int(moment.timestamp()) // _SECONDS_A_MINUTE, locale, channel)
 
 
 def load_dates() -> None:
     """Load Babel's data of our languages, which takes a tenth of a second, before the first message needs it."""
     for locale, channel in product(Locale, Channel):
-        expiry_text(datetime.now(UTC), locale, channel)
+        time_text(datetime.now(UTC), locale, channel)
 
 
 def dead_count(payload: Mapping[str, Any]) -> int:
@@ -135,13 +135,13 @@ def _header_date(seconds: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _expiry_text(minutes: int, locale: Locale, channel: AnyChannel) -> str:
+def _time_text(minutes: int, locale: Locale, channel: AnyChannel) -> str:
     moment = datetime.fromtimestamp(minutes * _SECONDS_A_MINUTE, UTC)
-    pattern = _expiry_pattern(locale, channel, is_first_of_month=moment.day == 1)
+    pattern = _time_pattern(locale, channel, is_first_of_month=moment.day == 1)
     return format_for_people(moment, pattern, tzinfo=UTC, locale=locale.value)
 
 
-def _expiry_pattern(locale: Locale, channel: AnyChannel, *, is_first_of_month: bool) -> str:
+def _time_pattern(locale: Locale, channel: AnyChannel, *, is_first_of_month: bool) -> str:
     is_short = channel is Channel.SMS
     match locale:
         case Locale.EN:

@@ -29,7 +29,7 @@ from outbox_relay.rendering.compiled_template import (
     quoted_html,
 )
 from outbox_relay.rendering.renderer import Renderer, activation_link
-from outbox_relay.rendering.values import RenderingError, causes_in_html, causes_in_text, expiry_text, greeted_name
+from outbox_relay.rendering.values import RenderingError, causes_in_html, causes_in_text, greeted_name, time_text
 from shared.secrets import code_for, link_token_for
 from shared.templates import TEMPLATES
 from shared.vocabulary import Locale
@@ -212,7 +212,8 @@ def directly_rendered(message: ClaimedMessage, file: str) -> str:
         "name": greeted_name(message.payload["name"]),
         "code": code_for(message.token_id, KEY),
         "link": activation_link(PUBLIC_URL, link_token_for(message.token_id, KEY)),
-        "expires": expiry_text(message.expires_at, message.locale, message.channel),
+        "expires": time_text(message.expires_at, message.locale, message.channel),
+        "time": time_text(message.created_at, message.locale, message.channel),
         "dead": str(A_DIGEST["dead"]),
         "causes": causes_for(file).replace("\r", ""),
     }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outbox_relay.rendering.values import expiry_text, greeted_name, header_date
+from outbox_relay.rendering.values import greeted_name, header_date, time_text
 from shared.vocabulary import Channel, Locale
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -47,7 +47,7 @@ def test_no_character_of_a_link_counts_as_a_letter() -> None:
 @pytest.mark.parametrize("channel", Channel)
 def test_an_expiry_contains_no_markup(locale: Locale, channel: Channel) -> None:
     days = [datetime(2026, month, day, 9, 5, tzinfo=UTC) for month in range(1, 13) for day in (1, 2)]
-    assert not set("".join(expiry_text(day, locale, channel) for day in days)) & set("<>&\"'")
+    assert not set("".join(time_text(day, locale, channel) for day in days)) & set("<>&\"'")
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_without_a_name_the_greeting_has_none(name: str | None) -> None:
 )
 def test_an_expiry_is_localized_and_never_too_late(locale: Locale, channel: Channel, day: int, expected: str) -> None:
     moment = datetime(2026, 8, day, 9, 5, 59, 999_999, tzinfo=UTC)
-    assert expiry_text(moment, locale, channel) == expected
+    assert time_text(moment, locale, channel) == expected
 
 
 def test_times_of_other_zones_are_shown_in_utc() -> None:
     moment = datetime(2026, 11, 21, 1, 30, tzinfo=timezone(timedelta(hours=2)))
-    assert expiry_text(moment, Locale.EN, Channel.EMAIL) == "20 November 2026, 23:30 UTC"
+    assert time_text(moment, Locale.EN, Channel.EMAIL) == "20 November 2026, 23:30 UTC"
     assert header_date(moment) == b"Fri, 20 Nov 2026 23:30:00 +0000"
