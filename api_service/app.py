@@ -17,6 +17,7 @@ from api_service.routes import (
     activation_page,
     activations,
     documentation,
+    end_sessions_page,
     password_resets,
     registrations,
     sessions,
@@ -34,7 +35,10 @@ from shared.db.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
 
-ROUTES = (registrations, activations, activation_page, sessions, account, password_resets, documentation)
+ROUTES = (
+    *(registrations, activations, activation_page, sessions, end_sessions_page),
+    *(account, password_resets, documentation),
+)
 
 
 class Api(WebApp):

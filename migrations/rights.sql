@@ -21,11 +21,19 @@ $$;
 
 -- signpost_api
 grant usage on schema public to signpost_api;
-grant select on alembic_version, idempotency_keys, rate_limits, sessions, tokens, users to signpost_api;
-grant insert on idempotency_keys, outbox_messages, rate_limits, sessions, tokens, users to signpost_api;
+grant select on
+    alembic_version, idempotency_keys, rate_limits, security_events, seen_clients, sessions, tokens, users,
+    wrong_passwords
+    to signpost_api;
+grant insert on
+    idempotency_keys, outbox_messages, rate_limits, security_events, seen_clients, sessions, tokens, users,
+    wrong_passwords
+    to signpost_api;
 grant update on rate_limits, tokens, users to signpost_api;
-grant delete on sessions to signpost_api;
+grant delete on seen_clients, sessions, wrong_passwords to signpost_api;
+grant update (last_seen_at) on seen_clients to signpost_api;
 grant update (expires_at, last_used_at, refresh_hash) on sessions to signpost_api;
+grant update (in_a_row, last_at) on wrong_passwords to signpost_api;
 grant insert (country, database_name, founder_id, id, is_decoy, name) on organizations to signpost_api;
 grant select (checked_at, country, created_at, failed_at, founder_id, health, id, name, ready_at, status)
     on organizations to signpost_api;
@@ -91,10 +99,13 @@ grant insert (batch_size, channels, connections, host, id, version) on relays to
 grant update (batch_size, channels, connections, host, seen_at, version) on relays to signpost_relay;
 grant execute on function
     signpost_drop_partition(integer), signpost_enqueue_digests(uuid[],text[],text,interval),
-    signpost_enqueue_repair(uuid,uuid,boolean), signpost_fall_back(uuid,uuid), signpost_make_partitions(integer),
+    signpost_enqueue_notices(integer), signpost_enqueue_repair(uuid,uuid,boolean), signpost_fall_back(uuid,uuid),
+    signpost_make_partitions(integer),
     signpost_provisioned(uuid,uuid), signpost_provisioning_failed(uuid,uuid), signpost_prune_actions(integer,integer),
     signpost_prune_attempts(integer,integer), signpost_prune_idempotency_keys(integer), signpost_prune_limits(integer),
-    signpost_prune_organizations(integer,integer), signpost_prune_relays(integer), signpost_prune_sessions(integer),
+    signpost_prune_organizations(integer,integer), signpost_prune_relays(integer),
+    signpost_prune_security_events(integer), signpost_prune_seen_clients(integer), signpost_prune_sessions(integer),
     signpost_prune_tokens(integer,integer), signpost_prune_undropped_messages(integer,integer),
-    signpost_prune_users(integer,integer), signpost_start_provisioning(uuid,uuid)
+    signpost_prune_users(integer,integer), signpost_prune_wrong_passwords(integer),
+    signpost_start_provisioning(uuid,uuid)
     to signpost_relay;

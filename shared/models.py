@@ -112,6 +112,7 @@ class User(Base):
     locale: Mapped[Locale]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     activated_at: Mapped[datetime | None]
+    first_sign_in_at: Mapped[datetime | None]
     organization_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("organizations.id", deferrable=True, initially="DEFERRED")
     )
@@ -169,6 +170,43 @@ class SessionRow(Base):
     last_used_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime]
     is_limited: Mapped[bool] = mapped_column(default=False, server_default="false")
+
+
+class SeenClient(Base):
+    """A device or a network that a user has signed in from, as a keyed hash."""
+
+    __tablename__ = "seen_clients"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    first_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class WrongPasswords(Base):
+    """The wrong passwords in a row of a user, or at an address without an account, by the hash of the address."""
+
+    __tablename__ = "wrong_passwords"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    in_a_row: Mapped[int] = mapped_column(server_default="1")
+    last_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class SecurityEvent(Base):
+    """What a security notice reports. ``kind`` is the template of the notice; ``user_id`` may belong to no user."""
+
+    __tablename__ = "security_events"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    user_id: Mapped[UUID]
+    kind: Mapped[str]
+    device: Mapped[str | None]
+    network: Mapped[str | None]
+    key_id: Mapped[str]
+    occurred_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    notified_at: Mapped[datetime | None]
 
 
 class OutboxMessage(Base):

@@ -8,6 +8,7 @@ import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
@@ -19,12 +20,19 @@ SHORTEST_KEY_BYTES, LONGEST_KEY_BYTES = 32, 64
 _MAC_BYTES = 32
 
 _CODE_LABEL = b"signpost/code/1:"
-_LINK_LABEL = b"signpost/link/1"
 _NUMBER_LABEL = b"signpost/number/1:"
 _ADDRESS_LABEL = b"signpost/address/1:"
 _SIGNING_LABEL = b"signpost/access-token/1"
 _REQUEST_LABEL = b"signpost/request/1:"
 _TENANT_LABEL = b"signpost/tenant/1:"
+_CLIENT_LABEL = b"signpost/client/1:"
+
+
+class LinkUse(Enum):
+    """What a link is for: its token works on no other page. The values are labels of MACs."""
+
+    ACTIVATE = b"signpost/link/1"
+    END_SESSIONS = b"signpost/end-sessions/1"
 
 
 class UnknownKeyError(LookupError):
@@ -63,22 +71,22 @@ def is_code_of(token_id: UUID, key: bytes, offered: str) -> bool:
     return hmac.compare_digest(code_for(token_id, key).encode(), offered.encode())
 
 
-def link_token_for(token_id: UUID, key: bytes) -> str:
-    """Derive the token of a link: the token's id with a MAC, URL-safe."""
-    spelled_id = _base64(token_id.bytes)
-    return (spelled_id + b"." + _base64(_mac(_link_key(key), spelled_id))).decode()
+def link_token_for(linked_id: UUID, key: bytes, use: LinkUse = LinkUse.ACTIVATE) -> str:
+    """Derive the token of a link: the id of a token or a notice with a MAC, URL-safe."""
+    spelled_id = _base64(linked_id.bytes)
+    return (spelled_id + b"." + _base64(_mac(_link_key(key, use), spelled_id))).decode()
 
 
-def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
-    """Return the id from a link's token, or None if no key verifies it."""
+def token_id_of_link(link_token: str, keys: SecretKeys, use: LinkUse = LinkUse.ACTIVATE) -> UUID | None:
+    """Return the id from a link's token, or None if no key verifies it for this use."""
     try:
-        token_id = UUID(bytes=urlsafe_b64decode(link_token.partition(".")[0] + "=="))
+        linked_id = UUID(bytes=urlsafe_b64decode(link_token.partition(".")[0] + "=="))
         # All of it, because Base64 has several encodings of the same bytes.
         offered = link_token.encode()
-        valid = [link_token_for(token_id, key).encode() for key in keys.by_id.values()]
+        valid = [link_token_for(linked_id, key, use).encode() for key in keys.by_id.values()]
     except ValueError:
         return None
-    return token_id if any(hmac.compare_digest(offered, each) for each in valid) else None
+    return linked_id if any(hmac.compare_digest(offered, each) for each in valid) else None
 
 
 def number_hash(number: str, key: bytes) -> str:
@@ -92,6 +100,11 @@ def address_id(canonical: str, key: bytes) -> UUID:
     Without the key, a list of addresses cannot be matched with it.
     """
     return UUID(bytes=_mac(key, _ADDRESS_LABEL + canonical.encode())[:16])
+
+
+def client_hash(user_id: UUID, kind: str, text: str, key: bytes) -> bytes:
+    """Return a keyed hash of a device or network of a user. The same device of another user has another hash."""
+    return _mac(key, _CLIENT_LABEL + user_id.bytes + f"{kind}:{text}".encode())
 
 
 def signing_seed(key: bytes) -> bytes:
@@ -110,8 +123,8 @@ def tenant_password(organization_id: UUID, key: bytes) -> str:
 
 
 @lru_cache(maxsize=16)
-def _link_key(key: bytes) -> bytes:
-    return _mac(key, _LINK_LABEL)
+def _link_key(key: bytes, use: LinkUse) -> bytes:
+    return _mac(key, use.value)
 
 
 def _base64(octets: bytes) -> bytes:

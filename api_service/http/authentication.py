@@ -9,8 +9,11 @@ from flask import Response, g, request
 
 from api_service.errors import AccountNotActivatedError
 from api_service.http.annotations import Mark, add_mark
+from api_service.http.client_ip import approximate_network
+from api_service.http.devices import device_of
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
+from api_service.use_cases.security_events import Client
 from api_service.use_cases.sessions import SessionContext, SessionKind, StartedSession, session_kind
 from shared.web.bearer import bearer_token
 from shared.web.problems import InvalidTokenError
@@ -61,8 +64,15 @@ def _authenticated(view: View, *, admits_limited: bool) -> View:
 
 
 def session_context() -> SessionContext:
-    """Return the session policy and the client's user agent, to start a session with."""
-    return SessionContext(services().session_policy, shortened(request.headers.get("User-Agent", "")))
+    """Return the session policy, the client's user agent and the client, to start a session with."""
+    user_agent = shortened(request.headers.get("User-Agent", ""))
+    return SessionContext(services().session_policy, user_agent, current_client())
+
+
+def current_client() -> Client:
+    """Return the request's client as security notices show it."""
+    device = device_of(request.headers.get("User-Agent", ""))
+    return Client(device, approximate_network(g.client_address), services().keys)
 
 
 def shortened(user_agent: str) -> str | None:

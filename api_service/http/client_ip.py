@@ -5,6 +5,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 UNKNOWN = "unknown"
 PREFIX_OF_A_CLIENT = 64
 """Bits of an IPv6 address assigned to one site, which chooses the rest freely (RFC 6177)."""
+PREFIX_SHOWN, GROUPS_SHOWN = 48, 3
+"""How much of an IPv6 address a notice shows. Providers assign prefixes of this length or longer to a household."""
 
 
 def client_address(peer: str, forwarded_for: str, trusted_proxies: int) -> str:
@@ -28,6 +30,21 @@ def network_of(address: str) -> str:
     if isinstance(parsed, IPv6Address) and not parsed.ipv4_mapped:
         return str(ip_network((parsed, PREFIX_OF_A_CLIENT), strict=False))
     return str(parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else parsed)
+
+
+def approximate_network(address: str) -> str | None:
+    """Return the network in a notice: the /24 of an IPv4 address, or the /48 of an IPv6 address; None without one.
+
+    The form is for people, in characters that an SMS has: ``192.0.2.*`` or ``2001:db8:1:*``.
+    """
+    network = network_of(address)
+    if network == UNKNOWN:
+        return None
+    if "/" not in network:
+        return f"{network.rpartition('.')[0]}.*"
+    prefix = ip_network(network).supernet(new_prefix=PREFIX_SHOWN).network_address
+    groups = prefix.exploded.split(":")[:GROUPS_SHOWN]
+    return f"{':'.join(f'{int(group, 16):x}' for group in groups)}:*"
 
 
 def _bare(hop: str) -> str | None:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import Code
 from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
-from api_service.http.authentication import authenticated, authenticated_or_limited
+from api_service.http.authentication import authenticated, authenticated_or_limited, current_client
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, by_user, count_unless_refused, refund, spend
 from api_service.rate_limits import Limit, Subject
@@ -180,7 +180,10 @@ def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthenticatio
     # separate limit, because failed sign-ins by strangers must not block the owner.
     tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, current_user.user_id)
     spend(tries)
-    reauthentication = reauthenticate_by_password(services().sessions, current_user, password, services().other_hashes)
+    parts = services()
+    reauthentication = reauthenticate_by_password(
+        parts.sessions, current_user, password, parts.other_hashes, current_client()
+    )
     refund(tries)
     return reauthentication
 

@@ -10,6 +10,7 @@ from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, Reque
 from api_service.http.authentication import (
     authenticated,
     authenticated_or_limited,
+    current_client,
     session_context,
     session_document,
 )
@@ -73,9 +74,9 @@ def post_session() -> Response:
 def post_refresh() -> Response:
     """Exchange a refresh token for new tokens."""
     body = read_body(RefreshSchema())
-    return jsonify(
-        session_document(refresh_session(services().sessions, body["refresh_token"], services().session_policy))
-    )
+    parts = services()
+    extended = refresh_session(parts.sessions, body["refresh_token"], parts.session_policy, current_client())
+    return jsonify(session_document(extended))
 
 
 @blueprint.get("/v1/sessions")

@@ -201,6 +201,25 @@ class ExportedUserSchema(UserSchema):
     email_verified_at = _timestamp("when the address was proven", allow_none=True)
     phone_verified_at = _timestamp("when the number was proven", allow_none=True)
     activated_at = _timestamp("when the account became active", allow_none=True)
+    first_sign_in_at = _timestamp("when a session first started", allow_none=True)
+
+
+class ExportedClientSchema(ResponseSchema):
+    """A device or network that the user signed in from. Only a hash of it is stored."""
+
+    kind = _text("`device` or `network`", "device")
+    first_seen_at = _timestamp("the first sign-in from it")
+    last_seen_at = _timestamp("the last sign-in from it")
+
+
+class ExportedEventSchema(ResponseSchema):
+    """What a security notice reports."""
+
+    kind = _text("the template of the notice", "unfamiliar_sign_in")
+    device = _text("the kind of device, if known", "Firefox (Linux)", allow_none=True)
+    network = _text("the approximate network, if known", "192.0.2.*", allow_none=True)
+    occurred_at = _timestamp("when it happened")
+    notified_at = _timestamp("when its notice was added to the outbox", allow_none=True)
 
 
 class ExportedTokenSchema(ResponseSchema):
@@ -225,6 +244,8 @@ class ExportSchema(ResponseSchema):
     user = fields.Nested(ExportedUserSchema, required=True)
     tokens = fields.List(fields.Nested(ExportedTokenSchema), required=True)
     sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
+    seen_clients = fields.List(fields.Nested(ExportedClientSchema), required=True)
+    security_events = fields.List(fields.Nested(ExportedEventSchema), required=True)
     messages = fields.List(fields.Dict(), required=True, metadata={"description": "with delivery errors"})
 
     @post_dump

@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.reauthentication import Reauthentication, lock_reauthenticated_user
+from api_service.use_cases.security_events import events_of, seen_clients_of
 from api_service.use_cases.sessions import listed_sessions
 from api_service.use_cases.users import Address, proven_channels, reached_at
-from shared.models import OutboxMessage, Token, User
+from shared.models import OutboxMessage, SecurityEvent, SeenClient, Token, User
 from shared.secrets import SecretKeys
 from shared.templates import Template
 from shared.vocabulary import Channel
@@ -26,6 +27,8 @@ class PersonalData:
     user: User
     tokens: Sequence[Token] = field(repr=False)
     sessions: list[dict[str, Any]] = field(repr=False)
+    seen_clients: Sequence[SeenClient] = field(repr=False)
+    security_events: Sequence[SecurityEvent] = field(repr=False)
     messages: list[dict[str, Any]] = field(repr=False)
 
 
@@ -38,6 +41,8 @@ def collect(session: Session, user_id: UUID) -> PersonalData:
         user=user,
         tokens=session.scalars(select(Token).where(Token.user_id == user_id).order_by(Token.created_at)).all(),
         sessions=listed_sessions(session, user_id),
+        seen_clients=seen_clients_of(session, user_id),
+        security_events=events_of(session, user_id),
         messages=session.scalar(select(func.signpost_messages_of(user_id))) or [],
     )
 

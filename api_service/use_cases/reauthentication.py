@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import FreshSignInRequiredError, WrongPasswordError
 from api_service.security.access_tokens import CurrentUser
 from api_service.security.hash_pool import HashPool
+from api_service.use_cases.security_events import Client, forget_wrong_passwords, note_wrong_password
 from api_service.use_cases.sessions import lock_session
 from api_service.use_cases.users import is_active, lock_user
 from shared.models import SessionRow, User
@@ -27,9 +28,11 @@ class Reauthentication:
 
 
 def reauthenticate_by_password(
-    sessions: sessionmaker[Session], current_user: CurrentUser, password: str, hashes: HashPool
+    sessions: sessionmaker[Session], current_user: CurrentUser, password: str, hashes: HashPool, client: Client
 ) -> Reauthentication:
     """Check the password, and return the evidence. Hashing happens outside transactions.
+
+    A wrong password counts as one at a sign-in, for the notice about wrong passwords.
 
     Raises WrongPasswordError, or InvalidTokenError if the user was erased concurrently.
     """
@@ -37,7 +40,13 @@ def reauthenticate_by_password(
         password_hash = session.scalar(select(User.password_hash).where(User.id == current_user.user_id))
     if password_hash is None:
         raise InvalidTokenError
-    if not hashes.verify(password_hash, password):
+    is_right = hashes.verify(password_hash, password)
+    with sessions.begin() as session:
+        if is_right:
+            forget_wrong_passwords(session, current_user.user_id)
+        else:
+            note_wrong_password(session, current_user.user_id, client)
+    if not is_right:
         raise WrongPasswordError
     return Reauthentication(current_user, password_hash)
 

@@ -43,8 +43,16 @@ from api_service.security import passwords
 from api_service.security.hash_pool import HashPool
 from api_service.transactions import in_transaction
 from api_service.use_cases.organizations import may_sign_in
+from api_service.use_cases.security_events import (
+    Client,
+    EventKind,
+    note_sign_in,
+    note_wrong_password,
+    record_event,
+    see_again,
+)
 from api_service.use_cases.tokens import FOR_A_REGISTRATION, is_living
-from api_service.use_cases.users import Address, has_address, lock_user, proven_at
+from api_service.use_cases.users import Address, has_address, is_active, lock_user, proven_at
 from shared.log import get_logger
 from shared.models import SessionRow, Token, User
 from shared.vocabulary import Channel, UserStatus
@@ -80,10 +88,11 @@ class SessionKind(Enum):
 
 @dataclass(frozen=True)
 class SessionContext:
-    """The policy of a new session, and the client's user agent."""
+    """The policy of a new session, the client's user agent, and the client as notices show it."""
 
     policy: SessionPolicy
     user_agent: str | None
+    client: Client
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,10 @@ def sign_in(
     right = hashes.run(lambda: next(matching(candidates, password), NO_USER))
     user_id = right.id
     if user_id == NO_USER.id:
+        with sessions.begin() as session:
+            note_wrong_password(
+                session, subject_of(address, candidates, session_context.client), session_context.client
+            )
         raise InvalidCredentialsError
     if right.status is not UserStatus.ACTIVE and not session_context.policy.admits_limited:
         raise AccountNotActivatedError(user_id)
@@ -179,6 +192,13 @@ def sign_in(
         return start_session(session, user, session_context) if has_entered else None
 
     return in_transaction(sessions, entered)
+
+
+def subject_of(address: Address, candidates: list[Candidate], client: Client) -> UUID:
+    """Return the id that counts wrong passwords: the holder's, or else the hash of the address."""
+    # Both are computed in any case, so that the duration does not reveal the account.
+    of_address, of_holder = address.id_under(client.keys), candidates[HOLDER].id
+    return of_address if of_holder == NO_USER.id else of_holder
 
 
 def find_candidates(session: Session, address: Address) -> list[Candidate]:
@@ -243,6 +263,7 @@ def start_session(session: Session, user: User, session_context: SessionContext)
     """
     ends_in = min(session_context.policy.idle, session_context.policy.lifetime)
     session_id, token = _add_session(session, user.id, session_context, ends_in, is_limited=False)
+    note_sign_in(session, user.id, session_context.client)
     return StartedSession(session_id, user.id, str(token), user.profile, user.is_email_verified, user.is_phone_verified)
 
 
@@ -301,11 +322,13 @@ def _end_of(registration_id: InstrumentedAttribute[UUID] | UUID) -> ColumnElemen
     return select(func.max(Token.expires_at)).where(Token.user_id == registration_id, is_unused).scalar_subquery()
 
 
-def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy: SessionPolicy) -> StartedSession:
+def refresh_session(
+    sessions: sessionmaker[Session], refresh_token: str, policy: SessionPolicy, client: Client
+) -> StartedSession:
     """Extend a session and return its next refresh token. Raises InvalidRefreshTokenError.
 
-    A used token is in two hands, one of them possibly a thief's, so the session ends for both (RFC 9700 §4.14.2). The
-    end is committed before the error is raised.
+    A used token is in two hands, one of them possibly a thief's, so the session ends for both (RFC 9700 §4.14.2), and a
+    notice reports it. The end is committed before the error is raised.
     """
     token = RefreshToken.read(refresh_token)
     with sessions.begin() as session:
@@ -315,11 +338,14 @@ def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy:
             ends_in = rotate(session, row.id, successor, policy)
             if row.is_limited:
                 return _limited(row.id, row.user_id, successor, row.profile, ends_in)
+            see_again(session, row.user_id, client)
             return StartedSession(
                 row.id, row.user_id, str(successor), row.profile, row.is_email_verified, row.is_phone_verified
             )
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))
+            if not row.is_limited:
+                record_event(session, row.user_id, EventKind.TOKEN_REUSE, client)
             log.warning("refresh token reused, session ended", session_id=str(row.id), user_id=str(row.user_id))
     raise InvalidRefreshTokenError
 

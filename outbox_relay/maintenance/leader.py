@@ -39,6 +39,7 @@ select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
 ROWS = 5000
 TOKENS_DAYS = 1
 """How long to store the codes of resets and changes after they expire."""
+NOTICES = 500
 USERS = 500
 """Smaller than ROWS, because each user is searched for in all partitions."""
 MOST_CALLS = 50
@@ -62,12 +63,16 @@ log = get_logger("relay.maintenance")
 
 @dataclass(frozen=True)
 class Step:
-    """A statement that does a part of the work and returns how much; ``full`` is when more may be left."""
+    """A statement that does a part of the work and returns how much; ``full`` is when more may be left.
+
+    A step that may not rest runs in each round, because people wait for its work.
+    """
 
     what: str
     statement: str
     parameters: tuple[int, ...]
     full: int
+    may_rest: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,13 @@ def steps_for(settings: RelaySettings) -> list[Step]:
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
     steps += [
         Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
-        for what in ("sessions", "idempotency_keys", "limits", "relays")
+        for what in (
+            *("sessions", "idempotency_keys", "limits", "relays"),
+            *("seen_clients", "security_events", "wrong_passwords"),
+        )
     ]
+    notices = "select signpost_enqueue_notices(%s)"
+    steps.append(Step("notices_enqueued", notices, (NOTICES,), NOTICES, may_rest=False))
     if settings.pending_users_days:
         # The order matters: an organization can be removed only after its founder.
         steps += [_pruning(what, settings.pending_users_days, USERS) for what in ("users", "organizations")]
@@ -211,7 +221,7 @@ class Maintenance:
                 total += count
                 if count < step.full:
                     is_put_off = self._times_postponed > put_off_before
-                    self._resting[step.what] = 0 if is_put_off else REST_IN_ROUNDS - 1
+                    self._resting[step.what] = 0 if is_put_off or not step.may_rest else REST_IN_ROUNDS - 1
                     break
         except psycopg.Error as error:
             if connection.broken:

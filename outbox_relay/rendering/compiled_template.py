@@ -13,7 +13,7 @@ import re
 from binascii import b2a_qp
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from markupsafe import escape
@@ -24,12 +24,16 @@ from outbox_relay.rendering.values import (
     causes_in_html,
     causes_in_text,
     dead_count,
+    events_in_html,
+    events_in_sms,
+    events_in_text,
     header_address,
     header_date,
     payload_text,
     time_text,
 )
-from shared.secrets import SecretKeys, code_for, link_token_for
+from shared.secrets import LinkUse, SecretKeys, code_for, link_token_for
+from shared.vocabulary import Locale
 
 SOFT_BREAK = b"=\r\n"
 LONGEST_LINE = 76
@@ -52,6 +56,8 @@ class Value(StrEnum):
     LINK = "link"
     EXPIRES = "expires"
     TIME = "time"
+    EVENTS = "events"
+    END_LINK = "end_link"
     DEAD = "dead"
     CAUSES = "causes"
 
@@ -163,15 +169,27 @@ def _link(values: RenderValues) -> bytes:
     return link_token_for(*_token_and_key(values)).encode()
 
 
+def _end_link(values: RenderValues) -> bytes:
+    """Derive the link from the message's own id. It needs no token: it works for a time, any number of times."""
+    return link_token_for(values.message.id, _key(values), LinkUse.END_SESSIONS).encode()
+
+
 def _dead(values: RenderValues) -> bytes:
     return str(dead_count(values.message.payload)).encode()
 
 
 def _token_and_key(values: RenderValues) -> tuple[UUID, bytes]:
-    token_id, key_id = values.message.token_id, values.message.payload.get("key_id")
-    if token_id is None or not isinstance(key_id, str):
-        raise RenderingError("the message names no token, or its payload no key_id")
-    return token_id, values.keys[key_id]
+    token_id = values.message.token_id
+    if token_id is None:
+        raise RenderingError("the message names no token")
+    return token_id, _key(values)
+
+
+def _key(values: RenderValues) -> bytes:
+    key_id = values.message.payload.get("key_id")
+    if not isinstance(key_id, str):
+        raise RenderingError("the payload names no key_id")
+    return values.keys[key_id]
 
 
 def _expiry_in_mail(values: RenderValues) -> bytes:
@@ -193,6 +211,10 @@ def _time(message: ClaimedMessage) -> str:
     return time_text(message.created_at, message.locale, message.channel)
 
 
+def _events(values: RenderValues, formatted: Callable[[Mapping[str, Any], Locale], str]) -> str:
+    return formatted(values.message.payload, values.message.locale)
+
+
 FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
     (OutputContext.HEADER, Value.DATE): _date,
     (OutputContext.HEADER, Value.ID): _id,
@@ -212,6 +234,12 @@ FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
     (OutputContext.TEXT, Value.TIME): lambda values: quoted(_time(values.message)),
     (OutputContext.HTML, Value.TIME): lambda values: quoted_html(_time(values.message)),
     (OutputContext.SMS, Value.TIME): lambda values: _time(values.message).encode(),
+    (OutputContext.TEXT, Value.EVENTS): lambda values: quoted(_events(values, events_in_text)),
+    (OutputContext.HTML, Value.EVENTS): lambda values: quoted(_events(values, events_in_html)),
+    (OutputContext.SMS, Value.EVENTS): lambda values: _events(values, events_in_sms).encode(),
+    (OutputContext.TEXT, Value.END_LINK): _end_link,
+    (OutputContext.HTML, Value.END_LINK): _end_link,
+    (OutputContext.SMS, Value.END_LINK): _end_link,
     (OutputContext.TEXT, Value.DEAD): _dead,
     (OutputContext.HTML, Value.DEAD): _dead,
     (OutputContext.SMS, Value.DEAD): _dead,

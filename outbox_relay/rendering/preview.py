@@ -25,6 +25,10 @@ _CAUSES = (
     {"cause": "expired, sms.example.org: 503 service unavailable", "count": 12},
     {"cause": "poison", "count": 1},
 )
+_EVENTS = (
+    {"at": "2026-11-20T11:31:07+00:00", "device": "Firefox (Linux)", "network": "192.0.2.*"},
+    {"at": "2026-11-20T11:58:42+00:00", "device": "Safari (iPhone)", "network": "2001:db8:1:*"},
+)
 _BUBBLE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>SMS</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -71,7 +75,7 @@ def sample_message(template: Template, channel: Channel, locale: Locale, *, name
         channel=channel,
         recipient=_RECIPIENTS[channel],
         locale=locale,
-        payload={**template.texts, "name": name, "key_id": "sample", "dead": 40, "causes": _CAUSES},
+        payload={**template.texts, "name": name, "key_id": "sample", "dead": 40, "causes": _CAUSES, "events": _EVENTS},
         token_id=UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11"),
         attempt=0,
         max_attempts=8,

@@ -116,6 +116,8 @@ class Renderer:
         placeholders: Placeholders = {value: placeholder(context, value) for value in values}
         if Value.LINK in values:
             placeholders["link"] = activation_link(self._public_url, placeholder(context, Value.LINK))
+        if Value.END_LINK in values:
+            placeholders["end_link"] = end_sessions_link(self._public_url, placeholder(context, Value.END_LINK))
         if Value.NAME in values and not variant.has_name:
             placeholders["name"] = None
         return placeholders
@@ -124,6 +126,11 @@ class Renderer:
 def activation_link(public_url: str, link_token: str) -> str:
     """Return the URL of the activation page, which has a button to confirm."""
     return f"{public_url}/activate?token={link_token}"
+
+
+def end_sessions_link(public_url: str, link_token: str) -> str:
+    """Return the URL of the page with the button that ends all sessions."""
+    return f"{public_url}/end-sessions?token={link_token}"
 
 
 def _without_unused_name(variant: TemplateVariant) -> TemplateVariant:

@@ -28,6 +28,8 @@ _ROW = (
     '<td style="padding:0 0 8px 12px">{}</td></tr>'
 )
 
+_ITEM = '<li style="margin:0 0 8px"><b>{}</b><br />{} · {}</li>'
+
 _SECONDS_A_MINUTE = 60
 
 # Matches text that a mail program would show as a link, or that a person would read as one. Anyone can register with
@@ -117,6 +119,24 @@ def causes_in_html(payload: Mapping[str, Any]) -> str:
     return "".join(_ROW.format(count, escape(cause)) for count, cause in _causes(payload))
 
 
+def events_in_text(payload: Mapping[str, Any], locale: Locale) -> str:
+    """Return one line per event, with the line ends of a mail: its time, device and network."""
+    return "\r\n".join("- " + " · ".join(parts) for parts in _events(payload, locale))
+
+
+def events_in_html(payload: Mapping[str, Any], locale: Locale) -> str:
+    """Return one list item per event."""
+    events = _events(payload, locale)
+    return "".join(_ITEM.format(escape(time), escape(device), escape(network)) for time, device, network in events)
+
+
+def events_in_sms(payload: Mapping[str, Any], locale: Locale) -> str:
+    """Return the latest event and how many others there are: an SMS has no room for a list."""
+    events = _events(payload, locale, Channel.SMS)
+    others = f" (+{len(events) - 1})" if events[1:] else ""
+    return ", ".join(events[-1]) + others
+
+
 def _could_be_link(words: str) -> bool:
     """Search the text as a person sees it.
 
@@ -162,6 +182,37 @@ def _causes(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if not isinstance(cause, Mapping) or not isinstance(cause.get("cause"), str):
             raise RenderingError("a cause is not text with a count")
         yield _count_text(cause.get("count")), _on_one_line(cause["cause"])
+
+
+def _events(payload: Mapping[str, Any], locale: Locale, channel: Channel = Channel.EMAIL) -> list[tuple[str, str, str]]:
+    """Return time, device and network of each event, oldest first."""
+    events = payload.get("events")
+    if not isinstance(events, Sequence) or not events:
+        raise RenderingError("the payload names no events")
+    return [_event(event, locale, channel) for event in events]
+
+
+def _event(event: object, locale: Locale, channel: Channel) -> tuple[str, str, str]:
+    if not isinstance(event, Mapping):
+        raise RenderingError("an event is no object")
+    device, network = _unknown(locale)
+    try:
+        at = datetime.fromisoformat(event["at"])
+    except (KeyError, TypeError, ValueError):
+        raise RenderingError("an event has no time") from None
+    known = [event.get(name) for name in ("device", "network")]
+    if not all(value is None or isinstance(value, str) for value in known):
+        raise RenderingError("a device or a network is not text")
+    return time_text(at, locale, channel), _on_one_line(known[0] or device), _on_one_line(known[1] or network)
+
+
+def _unknown(locale: Locale) -> tuple[str, str]:
+    """Return the words for an unknown device and for an unknown network."""
+    match locale:
+        case Locale.EN:
+            return "unknown device", "unknown network"
+        case Locale.FR:
+            return "appareil inconnu", "réseau inconnu"
 
 
 def _on_one_line(text: str) -> str:

@@ -10,6 +10,7 @@ import psycopg
 from alembic import command
 from alembic.script import ScriptDirectory
 
+from api_service.use_cases.security_events import EventKind, SeenKind
 from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
@@ -87,6 +88,8 @@ CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("outbox_messages", "priority"): Priority,
     ("outbox_messages", "status"): Status,
     ("pauses", "kind"): PauseKind,
+    ("security_events", "kind"): EventKind,
+    ("seen_clients", "kind"): SeenKind,
     ("tokens", "channel"): Channel,
     ("tokens", "purpose"): Purpose,
     ("users", "status"): UserStatus,

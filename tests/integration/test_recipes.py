@@ -19,18 +19,18 @@ ADD_USER = """
 insert into users (status, email, email_canonical, email_verified_at, password_hash, full_name, locale, id)
 values ('active', 'ada@example.org', 'ada@example.org', now(), 'none', 'Ada', %s, gen_random_uuid())
 """
-SIGN_IN = """
+EXPORT = """
 import sys
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from api_service.use_cases.report_sign_in import report_sign_in
+from api_service.use_cases.report_export import report_export
 from shared.db.engine import create_database_engine
 from shared.models import User
 
 engine = create_database_engine(sys.argv[1], application_name="test", pool_size=1)
 with Session(engine) as session, session.begin():
     for user in session.scalars(select(User)):
-        report_sign_in(session, user, "Safari <on> iPhone")
+        report_export(session, user, "Safari <on> iPhone")
 """
 FOLLOWING = f"{int(REVISIONS[-1]) + 1:04}"
 PACKAGES = ("api_service", "bench", "devstack", "migrations", "operator_console", "outbox_relay", "shared", "tenants")
@@ -79,16 +79,16 @@ def test_the_recipe_for_a_template_works(outbox: Outbox, tmp_path: Path) -> None
     for locale in ("en", "fr"):
         outbox.execute(ADD_USER.replace("ada@", f"{locale}@"), locale)
     environment = relay_environment(outbox.database, PYTHONPATH=str(source), EMAIL_PROVIDERS=f"file://{mails}")
-    command = [sys.executable, "-c", SIGN_IN, outbox.database.api_url]
+    command = [sys.executable, "-c", EXPORT, outbox.database.api_url]
     subprocess.run(command, env=environment, cwd=source, check=True, timeout=60)
-    assert outbox.execute("select distinct template, priority from outbox_messages") == [("new_sign_in", "low")]
+    assert outbox.execute("select distinct template, priority from outbox_messages") == [("data_exported", "low")]
     assert relay_once(outbox.database, PYTHONPATH=str(source), EMAIL_PROVIDERS=f"file://{mails}") == 0
     parsed = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in mails.iterdir()]
     english, french = sorted(parsed, key=lambda mail: mail["To"])
-    assert english["Subject"] == "New sign-in to your Signpost account"
-    assert french["Subject"] == "Nouvelle connexion à votre compte Signpost"
+    assert english["Subject"] == "The data of your Signpost account was exported"
+    assert french["Subject"] == "Les données de votre compte Signpost ont été exportées"
     words = [part.get_content() for part in english.iter_parts()]
-    assert "A new device signed in to your account: Safari <on> iPhone." in " ".join(words[0].split())
+    assert "A device exported the data of your account: Safari <on> iPhone." in " ".join(words[0].split())
     assert "Safari &lt;on&gt; iPhone" in words[1]
 
 

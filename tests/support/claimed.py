@@ -10,6 +10,13 @@ from shared.vocabulary import Channel, Locale
 
 A_TOKEN = UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11")
 
+EVENTS = [
+    {"at": "2026-11-20T09:12:59.123456+00:00", "device": "Firefox (Linux)", "network": "192.0.2.*"},
+    {"at": "2026-11-20T09:58:00+00:00", "device": None, "network": None},
+    {"at": "2026-11-20T10:00:00+00:00", "device": "Samsung Internet (Android)", "network": "2001:db8:ffff:*"},
+]
+"""Their devices and networks have the longest names."""
+
 A_DIGEST: dict[str, Any] = {
     "dead": 39,
     "causes": [{"cause": "rejected, mail1: 550 <unknown> & gone", "count": 27}, {"cause": "poison", "count": 12}],
@@ -24,7 +31,7 @@ def a_claimed_message(**changes: Any) -> ClaimedMessage:
         "channel": Channel.EMAIL,
         "recipient": "ada@example.org",
         "locale": Locale.EN,
-        "payload": {"name": "Ada", "key_id": "k1", **A_DIGEST},
+        "payload": {"name": "Ada", "key_id": "k1", "events": EVENTS, **A_DIGEST},
         "token_id": A_TOKEN,
         "attempt": 0,
         "max_attempts": 8,

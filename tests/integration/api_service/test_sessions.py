@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import EXTENSION
+from api_service.use_cases.security_events import Client
 from api_service.use_cases.sessions import (
     MAX_SESSIONS,
     Candidate,
@@ -29,7 +30,7 @@ from shared.vocabulary import UserStatus
 from shared.web.problems import InvalidTokenError
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
-from tests.support.keys import KEY, PUBLIC_URL
+from tests.support.keys import KEY, KEYS, PUBLIC_URL
 
 Tokens = dict[str, str]
 A_MONTH = SessionPolicy(idle=timedelta(days=30), lifetime=timedelta(days=90))
@@ -230,7 +231,8 @@ def test_a_new_session_replaces_the_users_least_recently_used_one(api: ApiUnderT
     oldest = refresh(api, oldest["refresh_token"]).json
     for _ in range(MAX_SESSIONS - 1):
         with api.app.extensions[EXTENSION].sessions.begin() as session:
-            start_session(session, session.get_one(User, user_id), SessionContext(A_MONTH, None))
+            context = SessionContext(A_MONTH, None, Client(None, None, KEYS))
+            start_session(session, session.get_one(User, user_id), context)
 
     assert not is_signed_in(api, second)
     assert len(listed(api, oldest)) == MAX_SESSIONS

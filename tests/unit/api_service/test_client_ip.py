@@ -1,6 +1,6 @@
 import pytest
 
-from api_service.http.client_ip import client_address, network_of
+from api_service.http.client_ip import approximate_network, client_address, network_of
 
 PEER = "203.0.113.9"
 
@@ -42,3 +42,20 @@ def test_only_forwarded_entries_of_trusted_proxies_count(forwarded_for: str, pro
 )
 def test_an_ipv4_client_is_its_address_and_an_ipv6_client_its_64(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.*"),
+        ("::ffff:192.0.2.1", "192.0.2.*"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:*"),
+        ("2001:db8::1", "2001:db8:0:*"),
+        ("fe80::1%eth0", "fe80:0:0:*"),
+        ("/run/api.sock", None),
+    ],
+)
+def test_a_notice_shows_the_24_of_an_ipv4_client_and_the_48_of_an_ipv6_client(
+    address: str, network: str | None
+) -> None:
+    assert approximate_network(address) == network

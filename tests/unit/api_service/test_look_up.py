@@ -1,11 +1,13 @@
 from http import HTTPStatus
+from types import ModuleType
 
 import pytest
 
 from api_service.errors import CODES, ViolationCode
 from api_service.http.problems import PROBLEM_TYPES, VIOLATION_MESSAGES
-from api_service.routes.activation_page import TEXTS, Page
+from api_service.routes import activation_page, end_sessions_page
 from api_service.use_cases.register import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
+from api_service.use_cases.security_events import EventKind
 from outbox_relay.rendering.branding import Sender
 from outbox_relay.rendering.preview import SAMPLE_KEYS, preview
 from outbox_relay.rendering.renderer import Renderer
@@ -24,22 +26,24 @@ def test_every_violation_has_a_message() -> None:
     assert VIOLATION_MESSAGES.keys() == set(ViolationCode)
 
 
-def test_the_page_has_texts_for_every_variant_and_language() -> None:
-    assert TEXTS.keys() == set(Locale)
-    for texts in TEXTS.values():
-        assert texts["labels"].keys() == {"confirm", "decline", "password"}
-        assert texts["pages"].keys() == set(Page)
+@pytest.mark.parametrize(
+    ("page", "labels"), [(activation_page, {"confirm", "decline", "password"}), (end_sessions_page, {"end_sessions"})]
+)
+def test_a_page_has_texts_for_every_variant_and_language(page: ModuleType, labels: set[str]) -> None:
+    assert page.TEXTS.keys() == set(Locale)
+    for texts in page.TEXTS.values():
+        assert texts["labels"].keys() == labels
+        assert texts["pages"].keys() == set(page.Page)
         assert all(page.keys() == {"title", "text"} for page in texts["pages"].values())
 
 
 @pytest.mark.parametrize("locale", Locale)
-def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
-    mail = preview(
-        Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template("activation"), Channel.EMAIL, locale
-    )
-
-    label = TEXTS[locale]["labels"]["confirm"]
-    assert f">{label}</a>" in str(mail.html)
+def test_the_button_of_a_page_has_the_label_of_the_button_in_its_mails(locale: Locale) -> None:
+    renderer = Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER)
+    labels = {"activation": activation_page.TEXTS[locale]["labels"]["confirm"]}
+    labels |= dict.fromkeys(EventKind, end_sessions_page.TEXTS[locale]["labels"]["end_sessions"])
+    for template, label in labels.items():
+        assert f">{label}</a>" in str(preview(renderer, Template(template), Channel.EMAIL, locale).html)
 
 
 @pytest.mark.parametrize(

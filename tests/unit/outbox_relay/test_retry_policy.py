@@ -167,7 +167,9 @@ def test_an_unknown_address_has_the_retry_policy_of_a_known_one() -> None:
 def test_notices_have_a_lower_priority_than_codes() -> None:
     notices = {template for template in TEMPLATES if template.priority is Priority.LOW}
     told_later = {Template("operator_digest"), Template("organization_failed")}
-    assert notices == told_later | {Template("welcome"), Template("password_changed"), Template("address_changed")}
+    of_changes = {Template("welcome"), Template("password_changed"), Template("address_changed")}
+    of_security = {Template("unfamiliar_sign_in"), Template("token_reuse"), Template("wrong_passwords")}
+    assert notices == told_later | of_changes | of_security
     assert {schedule_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
 
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.secrets import (
+    LinkUse,
     SecretKeys,
     UnknownKeyError,
     address_id,
+    client_hash,
     code_for,
     is_code_of,
     link_token_for,
@@ -78,6 +80,24 @@ def test_any_current_key_verifies_a_link() -> None:
     link = link_token_for(TOKEN, KEY)
     assert token_id_of_link(link, SecretKeys({"new": OTHER, "old": KEY})) == TOKEN
     assert token_id_of_link(link, SecretKeys({"new": OTHER})) is None
+
+
+def test_a_link_works_for_its_use_only() -> None:
+    keys = SecretKeys({"k": KEY})
+    links = {use: link_token_for(TOKEN, KEY, use) for use in LinkUse}
+    for use, link in links.items():
+        assert [other for other in LinkUse if token_id_of_link(link, keys, other)] == [use]
+
+
+def test_the_hash_of_a_client_depends_on_user_kind_text_and_key() -> None:
+    hashes = {
+        client_hash(user_id, kind, text, key)
+        for user_id in (TOKEN, uuid4())
+        for kind in ("device", "network")
+        for text in ("", "192.0.2.*")
+        for key in (KEY, OTHER)
+    }
+    assert (len(hashes), {len(each) for each in hashes}) == (16, {32})
 
 
 @given(st.text())

@@ -28,12 +28,20 @@ from outbox_relay.rendering.compiled_template import (
     quoted,
     quoted_html,
 )
-from outbox_relay.rendering.renderer import Renderer, activation_link
-from outbox_relay.rendering.values import RenderingError, causes_in_html, causes_in_text, greeted_name, time_text
-from shared.secrets import code_for, link_token_for
+from outbox_relay.rendering.renderer import Renderer, activation_link, end_sessions_link
+from outbox_relay.rendering.values import (
+    RenderingError,
+    causes_in_html,
+    causes_in_text,
+    events_in_html,
+    events_in_text,
+    greeted_name,
+    time_text,
+)
+from shared.secrets import LinkUse, code_for, link_token_for
 from shared.templates import TEMPLATES
 from shared.vocabulary import Locale
-from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
+from tests.support.claimed import A_DIGEST, A_TOKEN, EVENTS, a_claimed_message
 from tests.support.rendering import KEY, KEYS, PUBLIC_URL, RENDERER, SENDER
 
 WORDS = {locale: TemplateCatalog(locale, Branding(Brand(SENDER.name))) for locale in Locale}
@@ -45,7 +53,9 @@ beyond_ascii = st.text(st.characters(categories=["L", "N", "S"], min_codepoint=0
 addresses = st.emails().filter(lambda address: "=?" not in address) | st.builds("{}@example.org".format, beyond_ascii)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 messages = st.builds(
-    lambda name, **fields: a_claimed_message(payload={"name": name, "key_id": "k1", **A_DIGEST}, **fields),
+    lambda name, **fields: a_claimed_message(
+        payload={"name": name, "key_id": "k1", "events": EVENTS, **A_DIGEST}, **fields
+    ),
     name=names,
     id=st.uuids(),
     template=st.sampled_from(TEMPLATES),
@@ -214,6 +224,8 @@ def directly_rendered(message: ClaimedMessage, file: str) -> str:
         "link": activation_link(PUBLIC_URL, link_token_for(message.token_id, KEY)),
         "expires": time_text(message.expires_at, message.locale, message.channel),
         "time": time_text(message.created_at, message.locale, message.channel),
+        "end_link": end_sessions_link(PUBLIC_URL, link_token_for(message.id, KEY, LinkUse.END_SESSIONS)),
+        "events": events_for(file, message.locale).replace("\r", ""),
         "dead": str(A_DIGEST["dead"]),
         "causes": causes_for(file).replace("\r", ""),
     }
@@ -222,6 +234,11 @@ def directly_rendered(message: ClaimedMessage, file: str) -> str:
 
 def causes_for(file: str) -> str:
     return Markup(causes_in_html(A_DIGEST)) if file == PAGE else causes_in_text(A_DIGEST)
+
+
+def events_for(file: str, locale: Locale) -> str:
+    events = {"events": EVENTS}
+    return Markup(events_in_html(events, locale)) if file == PAGE else events_in_text(events, locale)
 
 
 def content_of(part: Any) -> str:

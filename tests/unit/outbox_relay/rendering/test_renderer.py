@@ -14,7 +14,7 @@ from outbox_relay.rendering.values import RenderingError
 from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
-from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
+from tests.support.claimed import A_DIGEST, A_TOKEN, EVENTS, a_claimed_message
 from tests.support.rendering import KEY, RENDERER
 
 every_template = pytest.mark.parametrize("template", TEMPLATES)
@@ -30,7 +30,10 @@ def test_each_template_has_texts_for_each_channel_and_locale(
     template: Template, channel: Channel, locale: Locale, name: str | None
 ) -> None:
     message = a_claimed_message(
-        template=template, channel=channel, locale=locale, payload={"name": name, "key_id": "k1", **A_DIGEST}
+        template=template,
+        channel=channel,
+        locale=locale,
+        payload={"name": name, "key_id": "k1", "events": EVENTS, **A_DIGEST},
     )
     words = words_of(message)
     assert "Signpost" in words

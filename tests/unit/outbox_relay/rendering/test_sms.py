@@ -42,9 +42,12 @@ def renderer_of(product: str, domain: str | None) -> Renderer:
 @every_locale
 @pytest.mark.parametrize("product", ["Signpost", "X" * LONGEST_SENSIBLE_NAME, "Hôtel de l\u2019Éléphant rêvé"])
 @pytest.mark.parametrize("domain", [None, "signpost.example"])
-def test_an_sms_has_a_single_segment(template: Template, locale: Locale, product: str, domain: str | None) -> None:
+def test_an_sms_has_a_single_segment_and_with_a_link_two(
+    template: Template, locale: Locale, product: str, domain: str | None
+) -> None:
     text = text_of(template, locale, product=product, domain=domain)
-    assert (alphabet_of(text), segments_in(text), counted(text)) == (Alphabet.GSM_7, 1, 1)
+    segments = 2 if "end_link" in template.values else 1
+    assert (alphabet_of(text), segments_in(text), counted(text)) == (Alphabet.GSM_7, segments, segments)
 
 
 @every_locale
