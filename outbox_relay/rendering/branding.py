@@ -35,13 +35,17 @@ class Sender:
 
 @dataclass(frozen=True)
 class Brand:
-    """The brand of the messages. The logo is at an https URL; ``support`` is an e-mail address."""
+    """The brand of the messages. The logo is at an https URL; ``support`` is an e-mail address.
+
+    ``app_url`` is where people use the product.
+    """
 
     name: str
     colour: str = DEFAULT_COLOUR
     logo_url: str | None = None
     support: str | None = None
     footer: str | None = None
+    app_url: str | None = None
 
 
 @dataclass(frozen=True)

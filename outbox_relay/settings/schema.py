@@ -101,6 +101,13 @@ class BrandingSettings:
         "The last line of each mail, such as a company's name and place.",
         default=None,
     )
+    app_url: str | None = setting(
+        WebUrl,
+        "APP_URL",
+        "Where people use your product. The welcome mail links to it.",
+        unit="URL",
+        default=None,
+    )
     theme_folder: Path | None = setting(
         Parsed,
         parse_folder,
@@ -122,6 +129,7 @@ class BrandingSettings:
             self.brand_logo_url,
             self.support_address,
             self.brand_footer,
+            self.app_url,
         )
         return Branding(brand, self.theme_folder, self.console_url)
 

@@ -48,7 +48,7 @@ def system(database: Database, tmp_path: Path) -> Iterator[System]:
         inbox = ending.enter_context(running_inbox(tmp_path))
         api = ending.enter_context(running_api(database, TRUSTED_PROXIES="1"))
         relay = {"EMAIL_PROVIDERS": inbox.email_provider, "RELAY_MAINTENANCE_SECONDS": "1"}
-        ending.enter_context(running_relay(database, **relay))
+        ending.enter_context(running_relay(database, APP_URL="https://app.example.org", **relay))
         yield System(ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30)), inbox, database)
 
 
@@ -56,7 +56,7 @@ def test_the_owner_of_an_account_ends_a_thief_s_session_by_the_link_of_the_notic
     registered = system.post("/v1/registrations", HOME, FIREFOX, email=ADA, password=PASSWORD).json()
     body = {"registration_id": registered["id"], "code": system.mail(1).code}
     own = system.post("/v1/activations", HOME, FIREFOX, **body)
-    system.mail(2)
+    assert "https://app.example.org" in system.mail(2).text
     thief = system.sign_in(WORK, IPHONE)
     assert system.is_alive(own)
     assert system.is_alive(thief)

@@ -139,3 +139,14 @@ def test_a_subject_of_two_lines_is_rejected(theme: Path) -> None:
     (theme / "welcome" / "subject.txt").write_text("Hello\nBcc: eve@example.org")
     with pytest.raises(BrokenTemplateError, match="welcome"):
         renderer_in(Branding(Brand("Acme"), theme))
+
+
+@pytest.mark.parametrize(("locale", "words"), [(Locale.EN, "Open Acme"), (Locale.FR, "Ouvrir Acme")])
+def test_the_welcome_links_to_the_product_if_its_address_is_set(locale: Locale, words: str) -> None:
+    with_link, without = (
+        shown_in(Branding(Brand("Acme", app_url=url)), Template("welcome"), locale)
+        for url in ("https://app.acme.example", None)
+    )
+    assert "https://app.acme.example" in with_link.text
+    assert f">{words}</a>" in str(with_link.html)
+    assert f">{words}</a>" not in str(without.html)
