@@ -52,7 +52,7 @@ from api_service.use_cases.security_events import (
     see_again,
 )
 from api_service.use_cases.tokens import FOR_A_REGISTRATION, is_living
-from api_service.use_cases.users import Address, has_address, is_active, lock_user, proven_at
+from api_service.use_cases.users import Address, has_address, lock_user, proven_at
 from shared.log import get_logger
 from shared.models import SessionRow, Token, User
 from shared.vocabulary import Channel, UserStatus
