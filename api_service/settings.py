@@ -12,8 +12,8 @@ from marshmallow import ValidationError, post_load, validates_schema
 from api_service.rate_limits import MOST_HITS, RULES, Limit, Windows
 from shared.addresses import PHONE_REGIONS
 from shared.cpu_count import cpu_count
-from shared.profile_file import ProfileSchemaFile
-from shared.profiles import ProfileSchema
+from shared.profiles.schema import ProfileSchema
+from shared.profiles.setting import ProfileSchemaFile
 from shared.secrets import SecretKeys
 from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, Text, WebUrl, Whole
 from shared.urls import is_web_url

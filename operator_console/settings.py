@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, missing, validates_schema
 
-from shared.profile_file import ProfileSchemaFile
-from shared.profiles import ProfileSchema
+from shared.profiles.schema import ProfileSchema
+from shared.profiles.setting import ProfileSchemaFile
 from shared.settings import Bind, DatabaseUrl, LogLevel, SettingsSchema, WebUrl, Whole
 
 MINUTES_PER_HOUR = 60

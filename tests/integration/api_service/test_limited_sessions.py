@@ -88,6 +88,7 @@ def test_a_registration_returns_a_session_that_is_not_verified(api: ApiUnderTest
         "is_phone_verified": False,
         "full_name": "Ada",
         "locale": "en",
+        "profile": {},
         "created_at": None,
     }
 
@@ -314,6 +315,7 @@ def test_a_stranger_who_registered_the_address_gets_no_access_to_the_account(
         "is_phone_verified": False,
         "full_name": None,
         "locale": "en",
+        "profile": {},
         "created_at": None,
     }
     assert verified(strangers) == (False, False)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from shared.profile_file import MAX_BYTES, read_profile_schema
-from shared.profile_schema_checks import RESERVED_CLAIMS
-from shared.profiles import MAX_CLAIMS_BYTES, MAX_PROFILE_BYTES, ProfileSchema, ProfileSchemaError, merge_patch
+from shared.profiles.schema import MAX_CLAIMS_BYTES, MAX_PROFILE_BYTES, ProfileSchema, ProfileSchemaError, merge_patch
+from shared.profiles.schema_checks import RESERVED_CLAIMS
+from shared.profiles.setting import MAX_BYTES, read_profile_schema
 from tests.support.profiles import GIVEN, SCHEMA
 
 OPEN = ProfileSchema({"type": "object", "additionalProperties": True})

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from shared.profiles import ProfileSchema, ProfileSchemaError
+from shared.profiles.schema import ProfileSchema, ProfileSchemaError
 from shared.settings import Text
 
 MAX_BYTES = 64 * 1024

@@ -1,0 +1,1 @@
+"""Own fields of users, by the JSON Schema in PROFILE_SCHEMA."""
