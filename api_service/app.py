@@ -5,6 +5,7 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy.orm import sessionmaker
 
+from api_service.errors import OTHER, SIGN_IN
 from api_service.http.cors import allow_origins
 from api_service.http.problems import handle_problems
 from api_service.http.rate_limiting import add_limit_headers, identify_clients
@@ -23,7 +24,7 @@ from api_service.routes import (
     sessions,
 )
 from api_service.security.access_tokens import AccessTokens
-from api_service.security.hash_pool import OTHER, SIGN_IN, HashPool
+from api_service.security.hash_pool import HashPool
 from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings, UnconfirmedAccess
 from api_service.sign_in_watch import SignInWatch

@@ -105,8 +105,12 @@ class ResendTooSoonError(NotYetError):
         self.retry_after_seconds = retry_after_seconds
 
 
+SIGN_IN, OTHER = HASH_POOLS = ("sign_in", "other")
+"""The pools of threads that hash passwords. Registrations, resets and changes of a signed-in user share one."""
+
+
 class OverloadedError(NotYetError):
-    """Too many requests wait for a password hash. ``pool`` names their pool."""
+    """Too many requests wait for a password hash. ``pool`` is of HASH_POOLS."""
 
     code = Code.OVERLOADED
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from api_service.security.hash_pool import HASH_POOLS
+from api_service.errors import HASH_POOLS
 from shared.tracing import current_tracer, parse_traceparent, set_traceparent
 from shared.vocabulary import Channel
 from shared.web.instrumentation import RequestObserver, route

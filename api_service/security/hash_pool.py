@@ -17,8 +17,6 @@ from api_service.security import passwords
 
 Result = TypeVar("Result")
 
-SIGN_IN, OTHER = HASH_POOLS = ("sign_in", "other")
-"""The pools' names. Registrations, resets and changes of a signed-in user share one."""
 PAUSE_SECONDS = 0.04
 """The pause before a rejection. A client that retries at once waits this long, which leaves the CPU to hashes."""
 DEADLINE_SECONDS = 5.0
