@@ -142,6 +142,7 @@ class ProviderView:
     """The state of a provider that the relays share; its breaker is closed, open or half_open."""
 
     provider: str
+    channel: str | None
     breaker: str
     since: datetime
     open_until: datetime | None

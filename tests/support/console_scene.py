@@ -135,11 +135,11 @@ class Scene:
 
     def _put_providers(self, owner: psycopg.Connection) -> None:
         owner.execute(
-            "insert into providers (name, rate, consecutive_opens, open_until, since,"
+            "insert into providers (name, channel, rate, consecutive_opens, open_until, since,"
             " last_failure_class, last_error, last_failed_at)"
-            " values (%s, '600/minute', 0, null, now() - interval '3 d 4 h', 'provider',"
+            " values (%s, 'email', '600/minute', 0, null, now() - interval '3 d 4 h', 'provider',"
             " 'CONNECT: 421 4.3.2 shutting down', now() - interval '3 d 4 h'),"
-            " (%s, null, 3, now() + interval '24 s', now() - interval '2 min', 'provider',"
+            " (%s, 'sms', null, 3, now() + interval '24 s', now() - interval '2 min', 'provider',"
             " 'no answer in time', now() - interval '6 s')",
             [MAIL, SMS],
         )
