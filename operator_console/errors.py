@@ -97,6 +97,13 @@ class NotPausedError(ActionError):
     text = "is not paused"
 
 
+class ProviderPausedError(ActionError):
+    """A relay does not probe a provider while an operator pauses it or its channel."""
+
+    code = "provider_paused"
+    text = "or its channel is paused; resume it first"
+
+
 class BreakerNotOpenError(ActionError):
     """Only an open circuit breaker can be made half-open."""
 

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, Self, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column, or_
+from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, and_, exists, func, literal_column, or_
 
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.ids import EPOCH
 from shared.masks import masked
-from shared.models import OperatorAction, OutboxMessage, PauseRow
+from shared.models import OperatorAction, OutboxMessage, PauseRow, ProviderRow
 from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
-from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, Status
+from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, PauseKind, Status
 
 # A literal: PostgreSQL uses a partial index for a constant, but not for a parameter of a prepared statement.
 _DEAD: ColumnClause[str] = literal_column("'dead'")
@@ -148,6 +148,13 @@ def is_about(message_id: UUID) -> ColumnElement[bool]:
 def is_active_pause() -> ColumnElement[bool]:
     """Return the condition of pauses that have not ended."""
     return or_(PauseRow.until.is_(None), PauseRow.until > func.now())
+
+
+def is_paused_provider() -> ColumnElement[bool]:
+    """Return the condition of providers that relays do not use, because an operator paused them or their channel."""
+    own = and_(PauseRow.kind == PauseKind.PROVIDER.value, PauseRow.name == ProviderRow.name)
+    of_channel = and_(PauseRow.kind == PauseKind.CHANNEL.value, PauseRow.name == ProviderRow.channel)
+    return exists().where(is_active_pause(), or_(own, of_channel)).correlate(ProviderRow)
 
 
 def _lowest_id_at(moment: datetime) -> Function[Any]:

@@ -139,7 +139,10 @@ class Causes:
 
 @dataclass(frozen=True)
 class ProviderView:
-    """The state of a provider that the relays share; its breaker is closed, open or half_open."""
+    """The state of a provider that the relays share; its breaker is closed, open or half_open.
+
+    ``is_paused`` is true while an operator pauses the provider or its channel.
+    """
 
     provider: str
     channel: str | None
@@ -151,6 +154,7 @@ class ProviderView:
     last_error: str | None
     last_failed_at: datetime | None
     rate: str | None
+    is_paused: bool
     seen_at: datetime
 
 

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from operator_console.actions.audit import Action, AuditContext
 from operator_console.actions.locking import has_id_in
 from operator_console.actions.requeue import wake_relays
-from operator_console.errors import BreakerNotOpenError, NotPausedError, UnknownTargetError
-from operator_console.filters import is_active_pause
+from operator_console.errors import BreakerNotOpenError, NotPausedError, ProviderPausedError, UnknownTargetError
+from operator_console.filters import is_active_pause, is_paused_provider
 from operator_console.views import PauseView, from_row
 from shared.models import OutboxMessage, PauseRow, ProviderRow
 from shared.templates import TEMPLATES_AND_WORK
@@ -105,9 +105,11 @@ def resume(session: Session, target: PauseTarget, audit: AuditContext) -> None:
 def probe(session: Session, provider: str, audit: AuditContext) -> int:
     """Make a provider's open breaker half-open, and the first messages that wait for it due; return their number.
 
-    Raises UnknownTargetError and BreakerNotOpenError. The caller commits.
+    Raises UnknownTargetError, ProviderPausedError and BreakerNotOpenError. The caller commits.
     """
     _require_known(session, PauseTarget(PauseKind.PROVIDER, provider))
+    if session.scalar(select(ProviderRow.name).where(ProviderRow.name == provider, is_paused_provider())):
+        raise ProviderPausedError
     is_open = (ProviderRow.consecutive_opens > 0, ProviderRow.open_until > func.now())
     before = session.scalar(select(ProviderRow.open_until).where(ProviderRow.name == provider, *is_open))
     if before is None:
@@ -164,12 +166,11 @@ def _other_providers(session: Session, target: PauseTarget) -> tuple[str, ...]:
     if target.kind is not PauseKind.PROVIDER:
         return ()
     own_channel = select(ProviderRow.channel).where(ProviderRow.name == target.name).scalar_subquery()
-    paused = select(PauseRow.name).where(PauseRow.kind == PauseKind.PROVIDER.value, is_active_pause())
     query = select(ProviderRow.name).where(
         ProviderRow.name != target.name,
         ProviderRow.channel == own_channel,
         ProviderRow.seen_at > func.now() - timedelta(seconds=PROVIDER_CONFIGURED_SECONDS),
-        ProviderRow.name.not_in(paused),
+        ~is_paused_provider(),
     )
     return tuple(session.scalars(query.order_by(ProviderRow.name)))
 

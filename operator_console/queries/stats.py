@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import case, func, select, text
 from sqlalchemy.orm import Session
 
-from operator_console.filters import is_active_pause
+from operator_console.filters import is_active_pause, is_paused_provider
 from operator_console.views import BacklogView, HourView, PauseView, ProviderView, RelayView, Stats, from_row
 from shared.models import PauseRow, ProviderRow, RelayRow
 from shared.vocabulary import CHANNELS, PROVIDER_CONFIGURED_SECONDS, RELAY_ALIVE_SECONDS, Priority
@@ -87,10 +87,10 @@ def list_providers(session: Session) -> tuple[ProviderView, ...]:
         else_="half_open",
     )
     is_configured = ProviderRow.seen_at > func.now() - timedelta(seconds=PROVIDER_CONFIGURED_SECONDS)
-    query = select(ProviderRow, breaker.label("breaker")).where(is_configured).order_by(ProviderRow.name)
+    query = select(ProviderRow, breaker, is_paused_provider()).where(is_configured).order_by(ProviderRow.name)
     return tuple(
-        from_row(ProviderView, row, provider=row.name, breaker=breaker, consecutive_opens=row.consecutive_opens)
-        for row, breaker in session.execute(query)
+        from_row(ProviderView, row, provider=row.name, breaker=breaker, is_paused=is_paused)
+        for row, breaker, is_paused in session.execute(query)
     )
 
 

@@ -18,6 +18,7 @@ class Code(StrEnum):
     UNKNOWN_TARGET = "unknown_target"
     ORGANIZATION_NOT_READY = "organization_not_ready"
     NOT_PAUSED = "not_paused"
+    PROVIDER_PAUSED = "provider_paused"
     BREAKER_NOT_OPEN = "breaker_not_open"
     NOT_DEAD = "not_dead"
     NOT_DISCARDED = "not_discarded"

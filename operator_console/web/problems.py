@@ -42,6 +42,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     Code.UNKNOWN_ORGANIZATION: ProblemType(404, "There is no organization with that id."),
     Code.UNKNOWN_TARGET: ProblemType(404, "There is no provider, channel or template of that name."),
     Code.NOT_PAUSED: ProblemType(409, "It is not paused: the pause has ended."),
+    Code.PROVIDER_PAUSED: ProblemType(409, "The provider or its channel is paused. Resume it first."),
     Code.BREAKER_NOT_OPEN: ProblemType(409, "The provider has no open circuit breaker, so relays try it anyway."),
     Code.ORGANIZATION_NOT_READY: ProblemType(
         409, "The organization's database was never ready. Requeue its message instead."

@@ -108,6 +108,30 @@ def test_the_confirmation_names_the_provider_that_takes_over(providers: Outbox) 
     assert outboxctl(providers.database, *arguments).stdout.startswith("1 message would wait; 1 code expires")
 
 
+def test_no_provider_of_a_paused_channel_takes_over(providers: Outbox) -> None:
+    providers.put()
+    providers.execute("insert into providers (name, channel) values (%s, 'email')", SECOND)
+    outboxctl(providers.database, "channels", "pause", "email", "--reason", "x", "--yes")
+    result = outboxctl(providers.database, "providers", "pause", FIRST, "--reason", "x", "--dry-run")
+    assert result.stdout.startswith("1 message would wait")
+
+
+@pytest.mark.parametrize(("group", "name"), [("providers", FIRST), ("channels", "email")])
+def test_a_provider_is_not_probed_until_it_and_its_channel_are_resumed(
+    providers: Outbox, group: str, name: str
+) -> None:
+    database = providers.database
+    providers.execute("update providers set consecutive_opens = 3, open_until = now() + interval '1 hour'")
+    outboxctl(database, group, "pause", name, "--reason", "x", "--yes")
+    outboxctl(database, "channels", "pause", "sms", "--reason", "x", "--yes")
+    probe = ("providers", "probe", FIRST, "--reason", "x")
+    result = outboxctl(database, *probe)
+    expected = f"outboxctl: provider {FIRST} or its channel is paused; resume it first\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+    outboxctl(database, group, "resume", name, "--reason", "x")
+    assert outboxctl(database, *probe).exit_code == 0
+
+
 def test_without_a_terminal_a_pause_needs_yes(providers: Outbox) -> None:
     result = outboxctl(providers.database, "channels", "pause", "email", "--reason", "x")
     assert (result.exit_code, paused(providers)) == (2, [])

@@ -42,6 +42,11 @@ def test_a_script_probes_a_provider(console: ConsoleUnderTest, outbox: Outbox, t
     closed = console.ask("POST", "/v1/providers/probe", token, json=body)
     assert (closed.status_code, closed.json["code"]) == (409, "breaker_not_open")
     outbox.execute("update providers set consecutive_opens = 3, open_until = now() + interval '1 hour'")
+    target = {"kind": "provider", "name": provider}
+    console.ask("POST", "/v1/pauses", token, json=target | REASON)
+    paused = console.ask("POST", "/v1/providers/probe", token, json=body)
+    assert (paused.status_code, paused.json["code"]) == (409, "provider_paused")
+    console.ask("POST", "/v1/pauses/resume", token, json=target | REASON)
     assert console.ask("POST", "/v1/providers/probe", token, json=body).json["breaker"] == "half_open"
     [shown] = console.ask("GET", "/v1/providers", token).json["providers"]
     assert shown["breaker"] == "half_open"

@@ -22,3 +22,29 @@ def test_each_provider_has_its_channel(console: ConsoleUnderTest, outbox: Outbox
         "smtp:mx:25": "E-mail",
         "twilio:api": "SMS",
     }
+
+
+@pytest.mark.parametrize(
+    ("open_until", "unpaused", "paused"),
+    [
+        ("now() + interval '1 hour'", "circuit open until", "down paused"),
+        ("now() - interval '1 second'", "probing", "down paused"),
+        ("null", "healthy", "healthy paused"),
+    ],
+)
+def test_a_paused_provider_is_shown_as_down_and_offers_no_probe(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, *, open_until: str, unpaused: str, paused: str
+) -> None:
+    outbox.execute(
+        "insert into providers (name, channel, consecutive_opens, open_until)"
+        f" select 'smtp:mx:25', 'email', ({open_until} is not null)::int, {open_until}"
+    )
+    browser = console.signed_in(token)
+    page = browser.get("/relays").text
+    [state] = cells(page, "State")
+    assert (state.startswith(unpaused), "Probe…" in page) == (True, unpaused == "circuit open until")
+    for kind, name in (("provider", "smtp:mx:25"), ("channel", "email")):
+        outbox.execute("delete from pauses")
+        outbox.execute("insert into pauses (kind, name, operator, reason) values (%s, %s, 'ada', 'x')", kind, name)
+        page = browser.get("/relays").text
+        assert (cells(page, "State"), "Probe…" in page) == ([paused], False)
