@@ -1,6 +1,6 @@
 """/messages: the list with its filter, one message, and the actions on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from uuid import UUID
@@ -15,8 +15,8 @@ from operator_console.actions.tokens import Scope
 from operator_console.errors import AddressNotTheirsError, WrongAddressError
 from operator_console.filters import MessageFilter
 from operator_console.queries.messages import search_messages, show_message
-from operator_console.queries.stats import list_providers, provider_names
-from operator_console.views import MessageDetail, Page, ProviderView, unmasked
+from operator_console.queries.stats import list_pauses, list_providers, provider_names
+from operator_console.views import MessageDetail, Page, PauseView, ProviderView, unmasked
 from operator_console.web.access import act, current_operator, requires
 from operator_console.web.errors import Code
 from operator_console.web.labels import DEAD_REASON_OPTIONS, EVENTS, OPERATOR_EVENTS
@@ -32,7 +32,7 @@ from operator_console.web.schemas import (
 )
 from operator_console.web.services import services
 from shared.templates import TEMPLATES_AND_WORK
-from shared.vocabulary import CHANNELS, DeadReason, Locale, Status
+from shared.vocabulary import CHANNELS, DeadReason, Locale, PauseKind, Status
 from shared.web.problems import ValidationFailedError
 
 blueprint = Blueprint("messages", __name__, url_prefix="/messages")
@@ -181,7 +181,7 @@ def _message_page(
         status,
         message=message,
         address=address,
-        waits_for=_waits_for(message),
+        waits=_waits_for(message),
         # Only a page that was requested by GET can refresh itself.
         is_live=request.method == "GET",
         is_correction=is_correction,
@@ -193,15 +193,35 @@ def _message_page(
     )
 
 
-def _waits_for(message: MessageDetail) -> list[ProviderView]:
-    """Return the providers that are down and for which the pending message waits.
+@dataclass(frozen=True)
+class Waits:
+    """Why a pending message waits: for the end of ``pauses``, and for providers that are ``down``."""
 
-    A message that was never tried has no provider. It waits for certain if all providers are down, because the table
-    of providers does not have their channels.
+    pauses: Sequence[PauseView] = ()
+    down: Sequence[ProviderView] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.pauses or self.down)
+
+
+def _waits_for(message: MessageDetail) -> Waits:
+    """Return the pauses and outages for which the message waits for certain.
+
+    It waits for the provider of its last attempt if that is down. A message without an attempt, or with a paused
+    provider, goes to the next provider of its channel. It waits if all of these are paused or down.
     """
     if message.status != Status.PENDING:
-        return []
+        return Waits()
     with services().sessions.begin() as session:
-        providers = list_providers(session)
-    down = [one for one in providers if one.breaker in ("open", "half_open")]
-    return [one for one in down if one.provider == message.provider] or (down if len(down) == len(providers) else [])
+        providers = [one for one in list_providers(session) if one.channel == message.channel]
+        pauses = list_pauses(session)
+    usable = [one for one in providers if not one.is_paused]
+    down = [one for one in usable if one.breaker != "closed"]
+    is_stuck = len(down) == len(usable)
+    held = {(PauseKind.CHANNEL, message.channel), (PauseKind.TEMPLATE, message.template)}
+    if is_stuck:
+        held |= {(PauseKind.PROVIDER, one.provider) for one in providers}
+    return Waits(
+        pauses=[one for one in pauses if (one.kind, one.name) in held],
+        down=[one for one in down if one.provider == message.provider] or (down if is_stuck else []),
+    )

@@ -42,12 +42,72 @@ def test_a_pending_message_shows_which_provider_it_waits_for(
     settled_at = "now()" if status == "sent" else "null"
     [message_id] = outbox.put(provider=provider, status=f"'{status}'", settled_at=settled_at)
     outbox.execute(
-        "insert into providers (name, consecutive_opens, open_until)"
-        " values ('smtp:down:25', 1, now() + interval '1 minute')"
+        "insert into providers (name, channel, consecutive_opens, open_until)"
+        " values ('smtp:down:25', 'email', 1, now() + interval '1 minute'), ('twilio:up', 'sms', 0, null)"
     )
-    outbox.execute("insert into providers (name) select 'smtp:up:25' from generate_series(1, %s)", up)
+    outbox.execute("insert into providers (name, channel) select 'smtp:up:25', 'email' from generate_series(1, %s)", up)
     page = console.signed_in(token).get(f"/messages/{message_id}").text
     assert ("Waits: <code>smtp:down:25</code> has been down since" in page, "next try at" in page) == (waits, waits)
+    assert ('href="/relays">check the relays and providers</a>' in page) == (status == "pending" and not waits)
+
+
+PAUSED, DOWN = "smtp:paused:25", "smtp:down:25"
+
+
+@pytest.mark.parametrize(
+    ("pauses", "breakers", "expected"),
+    [
+        ([("channel", "email")], {}, ["channel email is paused until someone resumes it."]),
+        ([("template", "activation")], {}, ["template activation is paused until someone resumes it."]),
+        ([("channel", "email")], {PAUSED: "down"}, ["channel email is paused until someone resumes it."]),
+        ([("provider", PAUSED)], {PAUSED: "up"}, [f"provider {PAUSED} is paused until someone resumes it."]),
+        ([("provider", PAUSED)], {PAUSED: "down"}, [f"provider {PAUSED} is paused until someone resumes it."]),
+        (
+            [("provider", PAUSED)],
+            {PAUSED: "up", DOWN: "down"},
+            [f"provider {PAUSED} is paused until someone resumes it.", f"{DOWN} has been down since"],
+        ),
+        ([("provider", PAUSED)], {PAUSED: "down", "smtp:up:25": "up"}, []),
+        ([("channel", "sms"), ("template", "welcome"), ("provider", "twilio:up")], {}, []),
+    ],
+)
+@pytest.mark.parametrize("provider", ["null", f"'{PAUSED}'"])
+def test_a_pending_message_shows_which_pause_it_waits_for(
+    console: ConsoleUnderTest,
+    outbox: Outbox,
+    token: str,
+    *,
+    provider: str,
+    pauses: list[tuple[str, str]],
+    breakers: dict[str, str],
+    expected: list[str],
+) -> None:
+    [message_id] = outbox.put(provider=provider, due_at="now() + interval '1 minute'")
+    for name, state in breakers.items():
+        outbox.execute(
+            "insert into providers (name, channel, consecutive_opens, open_until)"
+            " select %s, 'email', is_down::int, case when is_down then now() + interval '1 minute' end"
+            " from (values (%s)) as state (is_down)",
+            *(name, state == "down"),
+        )
+    for kind, name in pauses:
+        outbox.execute("insert into pauses (kind, name, operator, reason) values (%s, %s, 'ada', 'x')", kind, name)
+    page = console.signed_in(token).get(f"/messages/{message_id}").text
+    notes = [re.sub(r"<.+?>", "", note) for note in re.findall(r'<p class="note">Waits: (.+)</p>', page)]
+    assert [re.split(r" View pauses| \d", note)[0] for note in notes] == expected
+    assert ("next try at" in page, "needs no action" in page) == (False, False)
+    assert page.count('href="/relays#pauses"') == sum("is paused" in note for note in notes)
+    assert ('href="/relays">check the relays and providers</a>' in page) == (not expected)
+
+
+def test_a_pending_message_shows_when_its_pause_ends(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    [message_id] = outbox.put()
+    outbox.execute(
+        "insert into pauses (kind, name, operator, reason, until)"
+        " values ('channel', 'email', 'ada', 'x', (extract(year from now()) + 1 || '-11-25 01:01:13Z')::timestamptz)"
+    )
+    page = re.sub(r"<.+?>", "", console.signed_in(token).get(f"/messages/{message_id}").text)
+    assert re.search(r"Waits: channel email is paused until 25 Nov \d{4} 01:01:13\. View pauses", page)
 
 
 def test_a_discarded_message_says_so_once_and_can_be_requeued_as_on_the_command_line(
