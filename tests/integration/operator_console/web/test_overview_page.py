@@ -42,6 +42,19 @@ def test_an_outage_is_the_first_thing_on_the_overview(console: ConsoleUnderTest,
     assert '<p class="note bad">' not in browser.get("/").text
 
 
+def test_pauses_are_named_above_the_figures_of_the_overview(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.execute(
+        "insert into pauses (kind, name, operator, reason, until) values ('provider', 'smtp:mx:25', 'ada', 'x', null),"
+        " ('channel', 'sms', 'ada', 'x', now() + interval '1 hour'), ('channel', 'email', 'ada', 'x', now())"
+    )
+    above = console.signed_in(token).get("/").text.partition('<dl class="figures">')[0]
+    [note] = re.findall(r'<p class="note">(.+)</p>', above)
+    assert re.sub(r"<.+?>", "", note) == "Paused: channel sms, provider smtp:mx:25. View pauses"
+    assert 'href="/relays#pauses"' in note
+
+
 def test_deaths_are_counted_apart_from_messages_that_are_dead_now(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
