@@ -92,7 +92,7 @@ def test_provisioning_messages_can_be_filtered_and_are_part_of_the_backlog(
     assert "Organizations 1" in browser.get("/").text
 
 
-def test_a_provider_whose_circuit_is_open_links_to_the_errors_of_its_waiting_messages(
+def test_a_provider_whose_circuit_is_open_links_to_its_waiting_messages_and_their_errors(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     outbox.execute(
@@ -106,7 +106,7 @@ def test_a_provider_whose_circuit_is_open_links_to_the_errors_of_its_waiting_mes
     )
     browser = console.signed_in(token)
     assert "AUTH: 535 5.7.8 denied" in browser.get("/").text
-    [link] = re.findall(r'id="errors-\d+" href="([^"]+)"', browser.get("/").text)
+    [link] = re.findall(r'id="waiting-\d+" href="([^"]+)"', browser.get("/").text)
     assert f'href="/messages/{message_id}"' in browser.get(unescape(link)).text
     page = browser.get(f"/messages/{message_id}").text
     assert "no such host" in page
