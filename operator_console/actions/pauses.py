@@ -130,7 +130,7 @@ def probe(session: Session, provider: str, audit: AuditContext) -> int:
         audit.row(
             Action.PROBE,
             before={"provider": provider, "open_until": before.isoformat()},
-            after={"breaker": "half_open", "due": len(ids)},
+            after={"breaker": "half_open", "messages_made_due": len(ids)},
         )
     )
     wake_relays(session)

@@ -153,6 +153,6 @@ def test_a_probe_makes_an_open_breaker_half_open_and_waiting_messages_due(provid
     assert providers.number("select count(*) from outbox_messages where due_at <= now()") == 10
     assert providers.row(retried).due_at > providers.row(retried).created_at
     [(action, before, after, reason)] = providers.execute(AUDITED)
-    assert (action, after, reason) == ("probe", {"breaker": "half_open", "due": 10}, "it is back")
+    assert (action, after, reason) == ("probe", {"breaker": "half_open", "messages_made_due": 10}, "it is back")
     assert before["provider"] == FIRST
     assert before["open_until"]

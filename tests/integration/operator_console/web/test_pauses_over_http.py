@@ -73,7 +73,13 @@ def test_a_wrong_target_or_length_is_rejected(
 def test_pages_count_pause_resume_and_probe(
     console: ConsoleUnderTest, outbox: Outbox, token: str, provider: str
 ) -> None:
-    outbox.put(count=2, **SOON)
+    outbox.put(
+        count=2,
+        due_at="now() + interval '1 minute'",
+        provider=f"'{provider}'",
+        last_error_class="'provider'",
+        **SOON,
+    )
     outbox.execute("update providers set consecutive_opens = 3, open_until = now() + interval '1 hour'")
     browser = console.signed_in(token)
     address = f"/relays/pauses/provider/{provider}"
@@ -92,6 +98,7 @@ def test_pages_count_pause_resume_and_probe(
     assert "probing" in response.text
     audit = browser.get("/audit").text
     assert all(event in audit for event in ("Paused", "Resumed", "Provider probed", "smtp:mx.example.org:25"))
+    assert "breaker probing, messages made due 2<" in audit
 
 
 def test_a_form_without_a_length_pauses_until_someone_resumes(
