@@ -155,6 +155,23 @@ def test_a_refresh_token_used_twice_is_reported_at_once(api: ApiUnderTest) -> No
     assert listed(notice) == [("Safari (iPhone)", "198.51.100.*")]
 
 
+def test_refresh_tokens_used_twice_cause_one_notice_an_hour(api: ApiUnderTest) -> None:
+    activated_by_link(api, phone=NUMBER)
+
+    def use_twice() -> None:
+        body = {"refresh_token": sign_in_from(api, HOME, phone=NUMBER).json["refresh_token"]}
+        for _ in range(2):
+            api.client.post("/v1/sessions/refresh", json=body, **coming_from(HOME))
+
+    for count in (1, 0, 0):
+        use_twice()
+        pass_time(api, "20 minutes")
+        assert enqueue_notices(api) == count
+    pass_time(api, "1 hour")
+    assert enqueue_notices(api) == 1
+    assert [len(listed(notice)) for notice in notices(api, "token_reuse")] == [1, 3]
+
+
 def test_five_wrong_passwords_in_a_row_are_reported_and_a_right_one_starts_again(api: ApiUnderTest) -> None:
     activated_by_link(api)
     for password in (*[WRONG] * 4, PASSWORD, *[WRONG] * 4):
