@@ -109,10 +109,13 @@ def see_again(session: Session, user_id: UUID, client: Client) -> None:
 
     Otherwise its user would get a notice at the next sign-in, when the session has reached its maximum age.
     """
-    # Once a day suffices, and most refreshes then write no row.
+    # Once a day suffices, and most refreshes then write no row. Locked rows are skipped: a sign-in from the same client
+    # sees them again, and locks them in another order.
     is_old = SeenClient.last_seen_at < func.now() - A_DAY
-    theirs = update(SeenClient).where(SeenClient.user_id == user_id, is_one_of(client, user_id), is_old)
-    session.execute(theirs.values(last_seen_at=func.now()).execution_options(synchronize_session=False))
+    theirs = select(SeenClient.hash).where(SeenClient.user_id == user_id, is_one_of(client, user_id), is_old)
+    old = theirs.with_for_update(skip_locked=True).cte("old")
+    again = update(SeenClient).where(SeenClient.user_id == user_id, SeenClient.hash == old.c.hash)
+    session.execute(again.values(last_seen_at=func.now()).execution_options(synchronize_session=False))
 
 
 def forget_clients(session: Session, user_id: UUID) -> None:

@@ -85,6 +85,23 @@ def test_a_session_in_use_keeps_its_client_familiar(api: ApiUnderTest) -> None:
     assert unfamiliar(api) == 0
 
 
+def test_a_refresh_does_not_wait_for_a_sign_in_from_the_same_client(api: ApiUnderTest) -> None:
+    activated_by_link(api)
+    body = {"refresh_token": sign_in_from(api, HOME).json["refresh_token"]}
+    pass_time(api, "2 days")
+    with api.database.connect() as signing_in, signing_in.transaction(), ThreadPoolExecutor(1) as pool:
+        signing_in.execute("select from seen_clients where kind = 'device' for update")
+        refreshing = pool.submit(
+            lambda: api.app.test_client().post("/v1/sessions/refresh", json=body, **coming_from(HOME))
+        )
+        try:
+            assert refreshing.result(timeout=20).status_code == 200
+        finally:
+            signing_in.execute("rollback")
+    seen = dict(api.rows("select kind, last_seen_at > now() - interval '1 day' from seen_clients"))
+    assert seen == {"device": False, "network": True}
+
+
 def test_a_client_stays_familiar_when_secret_keys_are_rotated(database: Database) -> None:
     with api_on(database) as api:
         activated_by_link(api)
