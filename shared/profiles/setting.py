@@ -1,6 +1,5 @@
 """The setting PROFILE_SCHEMA: a file with the JSON Schema of users' own fields."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from marshmallow import ValidationError
 
 from shared.profiles.schema import ProfileSchema, ProfileSchemaError
 from shared.settings import Text
+from shared.strict_json import parse_json
 
 MAX_BYTES = 64 * 1024
 
@@ -33,7 +33,7 @@ def read_profile_schema(path: Path) -> ProfileSchema:
     if len(content) > MAX_BYTES:
         raise ValueError(f"has more than {MAX_BYTES // 1024} KiB")
     try:
-        return ProfileSchema(json.loads(content))
+        return ProfileSchema(parse_json(content))
     except ProfileSchemaError as error:
         raise ValidationError(error.errors) from error
     except RecursionError:

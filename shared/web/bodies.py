@@ -1,13 +1,13 @@
 """Parse and validate request bodies strictly: ambiguous JSON is rejected."""
 
-import json
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from shared.strict_json import parse_json
 from shared.web.problems import (
     NO_SUCH_FIELD,
     MalformedJsonError,
@@ -63,33 +63,11 @@ def _is_json() -> bool:
 
 
 def _parsed(body: bytes) -> Any:
-    """Parse JSON. Raises MalformedJsonError.
-
-    Also rejects duplicate names and strings that are not Unicode (RFC 8259 §4, §8.2), NaN and infinity, and values
-    whose depth or length could harm a parser.
-    """
+    """Parse JSON. Raises MalformedJsonError, also for values whose depth or length could harm a parser."""
     try:
-        value = _decoder.decode(body.decode())
-        if b"\\u" in body:  # only an escape can be half a surrogate pair, which cannot be encoded
-            json.dumps(value, ensure_ascii=False).encode()
+        return parse_json(body)
     except (ValueError, RecursionError):
         raise MalformedJsonError from None
-    return value
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return value
-
-
-def _reject_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-# Created once: this takes as long as parsing a short body.
-_decoder = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_reject_constant)
 
 
 def _violations(messages: dict[str, Any], within: str) -> Iterator[Violation]:

@@ -119,6 +119,9 @@ def test_a_file_is_read_within_its_limit(tmp_path: Path) -> None:
     assert read(b" " * (MAX_BYTES + 1)) == "has more than 64 KiB"
     assert read(b"{").startswith("is not JSON: ")
     assert read(b"\xff").startswith("is not JSON: ")
+    twice = b'{"type":"object","properties":{"role":{"x-signpost":{"set_by":"operators"}}},"properties":{"role":{}}}'
+    assert read(twice) == "is not JSON: a name occurs twice"
+    assert read(b'{"type":"object","maxProperties":NaN}') == "is not JSON: NaN is not JSON"
     assert read(b'{"not":' * 5000 + b"{}" + b"}" * 5000) == "is nested too deeply"
     assert "is wrong at #" in read(b"{}")
     file.write_bytes(whole + b" " * (MAX_BYTES - len(whole)))
