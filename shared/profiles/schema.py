@@ -171,8 +171,13 @@ def _is_email(value: Any) -> bool:
 
 
 def _is_unprintable(text: str) -> bool:
-    """Return whether it has control characters other than tabs and line ends. PostgreSQL cannot store NUL."""
-    return has_control_characters(text.translate({ord(character): None for character in "\t\n\r"}))
+    """Return whether it ends with a line end, or has control characters other than tabs and line ends.
+
+    In Python, ``$`` also matches before a line end at the end, so ``^[0-9]$`` would accept one. PostgreSQL cannot store
+    NUL.
+    """
+    allowed = {ord(character): None for character in "\t\n\r"}
+    return text.endswith("\n") or has_control_characters(text.translate(allowed))
 
 
 def _is_portable(number: float) -> bool:

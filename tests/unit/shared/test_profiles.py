@@ -142,6 +142,13 @@ def test_the_limits_are_exact() -> None:
         assert broken(OPEN, {"a": number}) == [("/a", "out_of_range")]
 
 
+def test_a_line_end_at_the_end_is_rejected_because_patterns_would_accept_it() -> None:
+    code = with_field({"pattern": "^A-[0-9]{4}$"}, patternProperties={"^x-[a-z]$": {}})
+    assert broken(ProfileSchema(code), {"field": "A-1843", "x-a": 1}) == []
+    assert broken(ProfileSchema(code), {"field": "A-1843\n"}) == [("/field", "control_character")]
+    assert broken(ProfileSchema(code), {"x-a\n": 1}) == [("", "control_character")]
+
+
 def test_unlisted_fields_are_rejected_unless_the_schema_says_otherwise() -> None:
     assert broken(ProfileSchema({"type": "object"}), {"a": 1}) == [("/a", "unknown_field")]
     rest = {"type": "object", "additionalProperties": {"type": "string"}}
