@@ -157,10 +157,10 @@ def pending_under(user: User, channel: Channel) -> Select[UUID]:
 
 
 def decline(session: Session, keys: SecretKeys, link_token: str) -> None:
-    """Retire the link's registration with its codes, links and messages, in the caller's transaction.
+    """Retire the link's registration with its codes, links, messages and limited sessions, in the caller's transaction.
 
-    Raises InvalidOrExpiredError. After a mistaken decline, a resend restores the registration. A stranger gains only
-    one of the few messages per day that the address may receive.
+    Raises InvalidOrExpiredError. After a mistaken decline, a resend restores the registration, but no session. A
+    stranger gains only one of the few messages per day that the address may receive.
     """
     token_id = token_id_of_link(link_token, keys)
     token = session.get(Token, token_id) if token_id else None
@@ -173,4 +173,5 @@ def decline(session: Session, keys: SecretKeys, link_token: str) -> None:
         raise InvalidOrExpiredError
     supersede_messages(session, *living)
     end_tokens(session, living)
+    end_sessions_of(session, user.id)
     user.status = UserStatus.RETIRED

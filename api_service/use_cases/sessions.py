@@ -458,7 +458,7 @@ def is_alive() -> ColumnElement[bool]:
 def is_admitted(policy: SessionPolicy) -> ColumnElement[bool]:
     """Return the condition that a session is full, or limited while the policy and its registration allow it.
 
-    A registration may expire before its sessions do: the owner of the mailbox can cancel it.
+    Whatever ends all codes of a registration thereby ends its limited sessions, too.
     """
     if not policy.admits_limited:
         return ~SessionRow.is_limited

@@ -226,6 +226,9 @@ def test_a_registration_that_the_owner_of_the_address_cancels_has_no_session(api
     assert me(api, registration).status_code == refresh(api, registration).status_code == 401
     assert problem(sign_in(api)) == (403, "account_not_activated")
 
+    assert api.resend(id_of(registration)).status_code == 202
+    assert me(api, registration).status_code == refresh(api, registration).status_code == 401
+
 
 def test_pending_decoy_and_retired_registrations_sign_in_to_limited_sessions(api: ApiUnderTest) -> None:
     pending = registered(api, email="pending@example.org")
