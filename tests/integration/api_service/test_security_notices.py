@@ -253,6 +253,20 @@ def test_wrong_passwords_for_an_unknown_address_take_the_same_rows_and_send_noth
     assert len(api.rows("select 1 from security_events")) == 1
 
 
+def test_the_fifth_wrong_password_does_not_wait_for_the_disk_as_the_others_do_not(new_database: Database) -> None:
+    with new_database.connect() as connection:
+        connection.execute(f"alter database {new_database.name} set synchronous_commit = on")
+        connection.execute(
+            "create function note() returns trigger language plpgsql as"
+            " $$ begin new.device := current_setting('synchronous_commit'); return new; end $$"
+        )
+        connection.execute("create trigger note before insert on security_events for each row execute function note()")
+    with api_on(new_database) as api:
+        for _ in range(5):
+            sign_in_from(api, WORK, password=WRONG)
+        assert [row.device for row in api.rows("select device from security_events")] == ["off"]
+
+
 def test_an_account_without_an_email_address_gets_its_notices_by_sms(api: ApiUnderTest) -> None:
     activated_by_link(api, phone=NUMBER, locale="fr")
     for place in (HOME, WORK):
