@@ -2,6 +2,7 @@
 
 -- Returns all messages of a user, with the providers' replies. The API reads replies only through this function, after
 -- it has checked the password.
+-- security_notices.sql replaces it.
 create function signpost_messages_of(for_user uuid) returns jsonb
 language sql stable strict security definer set search_path = public, pg_temp
 begin atomic

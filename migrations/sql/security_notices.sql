@@ -50,10 +50,13 @@ $$;
 create trigger tr_users_forget_security_events after delete on users
 for each row execute function signpost_forget_security_events();
 
--- Adds the notices that are due to the outbox; returns how many. A relay runs it, because a sign-in that added a notice
--- itself would take longer for an address with an account.
+-- Adds the notices that are due to the outbox; returns how many. A relay runs it, because a sign-in that added a
+-- notice itself would take longer for an address with an account.
 -- - `hold` is how long the first event waits for others. `pause` is the shortest time between two notices of a kind.
--- - A notice lists all events since the last notice, and those that happened up to a pause before them.
+-- - A notice lists the newest 20 events since the last notice, and those that happened up to a pause before them.
+--   Others are deleted: a client with the password can cause any number, and an export would contain them all.
+-- - One statement lists the events and marks them. With two, the second would also mark events that were added
+--   between.
 -- - It goes to the e-mail address, or without one to the number: strangers can cause notices, and SMS cost money.
 -- - The lock keeps two relays from sending the same notice. The user is locked against a concurrent erasure.
 -- - The id is a UUIDv7, so that the message gets into this week's partition.
@@ -77,7 +80,7 @@ begin
                           and (email_verified_at is not null or phone_verified_at is not null));
     for due in
         select event.user_id, rule.kind, rule.pause, min(occurred_at) as since
-          from (values ('token_reuse', interval '0', interval '0'),
+          from (values ('token_reuse', interval '0', interval '1 hour'),
                        ('unfamiliar_sign_in', interval '5 minutes', interval '1 hour'),
                        ('wrong_passwords', interval '0', interval '1 day')) as rule (kind, hold, pause)
           join security_events as event on event.kind = rule.kind and event.notified_at is null
@@ -91,17 +94,19 @@ begin
     loop
         select * into holder from users where id = due.user_id and status = 'active' for key share skip locked;
         continue when not found;
-        with newest as (
-            select * from security_events
+        with ranked as (
+            select *, row_number() over (order by occurred_at desc, id) as rank from security_events
              where user_id = due.user_id and kind = due.kind
-               and (notified_at is null or occurred_at > due.since - due.pause)
-             order by occurred_at desc, id limit 20)
+               and (notified_at is null or occurred_at > due.since - due.pause)),
+        dropped as (
+            delete from security_events using ranked where security_events.id = ranked.id and rank > 20),
+        marked as (
+            update security_events set notified_at = now() from ranked
+             where security_events.id = ranked.id and rank <= 20 and security_events.notified_at is null)
         select jsonb_agg(jsonb_build_object('at', occurred_at, 'device', device, 'network', network)
                          order by occurred_at, id),
-               (array_agg(key_id order by occurred_at desc, id))[1]
-          into listed, newest_key from newest;
-        update security_events set notified_at = now()
-         where user_id = due.user_id and kind = due.kind and notified_at is null;
+               (array_agg(key_id order by rank))[1]
+          into listed, newest_key from ranked where rank <= 20;
         insert into outbox_messages (id, template, priority, channel, recipient, locale, payload, user_id, max_attempts,
                                      expires_at)
         values ((left(signpost_uuid7_floor(clock_timestamp())::text, 14)
