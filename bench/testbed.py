@@ -27,7 +27,16 @@ from shared.vocabulary import WAKE_CHANNEL
 CONNECTIONS = 8
 """SMTP connections of each process that sends; a relay's default."""
 POLL_SECONDS = 0.05
-TABLES = ("users", "sessions", "tokens", "idempotency_keys", "outbox_messages", "delivery_attempts", "hourly_stats")
+TABLES = (
+    "users",
+    "seen_clients",
+    "sessions",
+    "tokens",
+    "idempotency_keys",
+    "outbox_messages",
+    "delivery_attempts",
+    "hourly_stats",
+)
 HAS_PENDING = "select exists (select from outbox_messages where status = 'pending')"
 ENQUEUE_MANY = """
 insert into outbox_messages (id, template, channel, recipient, locale, payload, user_id, token_id, max_attempts, due_at,
