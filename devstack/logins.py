@@ -4,7 +4,12 @@ import psycopg
 
 from shared.db.connection_settings import driver_url
 
-LOGINS = {"api": "signpost_api", "relay": "signpost_relay", "console": "signpost_console"}
+LOGINS = {
+    "api": "signpost_api",
+    "relay": "signpost_relay",
+    "console": "signpost_console",
+    "receiver": "signpost_receiver",
+}
 
 
 def create_logins(owner_url: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from shared.db.migrating import MigrationError, exclusive_connection
 
-ROLES = ("signpost_api", "signpost_relay", "signpost_console")
+ROLES = ("signpost_api", "signpost_relay", "signpost_console", "signpost_receiver")
 
 LIST = Path(__file__).parent / "rights.sql"
 """The grants of this release's schema."""

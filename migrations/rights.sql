@@ -109,3 +109,10 @@ grant execute on function
     signpost_prune_users(integer,integer), signpost_prune_wrong_passwords(integer),
     signpost_start_provisioning(uuid,uuid)
     to signpost_relay;
+
+-- signpost_receiver: takes bounces and callbacks from outside, and can do nothing but report them.
+grant usage on schema public to signpost_receiver;
+grant select on alembic_version to signpost_receiver;
+grant insert (cause, deduplication_key, diagnostic, id, is_permanent, kind, message_id, occurred_at, provider,
+              provider_message_id, recipient_tag, source, status_code)
+    on delivery_reports to signpost_receiver;

@@ -7,7 +7,7 @@ ask() { # ask LOGIN: run the statements on standard input with the variables log
         --set=login="$1" --set=role="signpost_$1" --set=password="$(cat "${SECRETS:-/run/secrets}/$1-password")"
 }
 
-for login in api relay console; do
+for login in api relay console receiver; do
     ask "$login" <<'SQL'
 create role :"role" nologin;
 create role :"login" login password :'password' in role :"role";

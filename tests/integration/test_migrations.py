@@ -17,6 +17,7 @@ from migrations.revisions import REVISIONS
 from migrations.rights import ROLES, rights
 from operator_console.actions.bulk import ACTIONS, BulkStatus
 from operator_console.actions.tokens import Scope
+from shared.reports.report import BounceCause, ReportKind, ReportSource
 from shared.vocabulary import (
     CHANNELS,
     Channel,
@@ -81,6 +82,9 @@ select conrelid::regclass::text, attname::text, pg_get_constraintdef(pg_constrai
 CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("bulk_actions", "action"): ACTIONS,
     ("bulk_actions", "status"): BulkStatus,
+    ("delivery_reports", "cause"): BounceCause,
+    ("delivery_reports", "kind"): ReportKind,
+    ("delivery_reports", "source"): ReportSource,
     ("hourly_stats", "status"): set(Status) - {Status.PENDING},
     ("operator_tokens", "scopes"): Scope,
     ("organizations", "status"): OrganizationStatus,

@@ -1,0 +1,1 @@
+"""What a mail server, a mobile network or a provider says about a message after it was accepted."""

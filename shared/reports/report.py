@@ -1,0 +1,86 @@
+"""A delivery report, and the statement with which receivers store it. The relay matches and applies it later."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+
+class ReportKind(StrEnum):
+    """What became of the message."""
+
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    DELAYED = "delayed"
+    COMPLAINED = "complained"
+
+
+class BounceCause(StrEnum):
+    """Whose failure a bounce is. Only those of the recipient count against the address."""
+
+    RECIPIENT = "recipient"
+    MAILBOX_FULL = "mailbox_full"
+    CONTENT = "content"
+    POLICY = "policy"
+    OTHER = "other"
+
+
+class ReportSource(StrEnum):
+    """How the report arrived."""
+
+    LMTP = "lmtp"
+    IMAP = "imap"
+    TWILIO = "twilio"
+    KANNEL = "kannel"
+    JSON = "json"
+    SMPP = "smpp"
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """A report about one message, known by its id, or by its provider's name and id.
+
+    ``diagnostic`` is masked already (``shared.masks``). ``occurred_at`` is the reporter's time, if it gave one.
+    """
+
+    kind: ReportKind
+    source: ReportSource
+    message_id: UUID | None = None
+    recipient_tag: str | None = None
+    provider: str | None = None
+    provider_message_id: str | None = None
+    cause: BounceCause | None = None
+    is_permanent: bool = False
+    status_code: str | None = None
+    diagnostic: str | None = None
+    occurred_at: datetime | None = None
+
+    @property
+    def deduplication_key(self) -> bytes:
+        """Return a key that repetitions of the report share, also over another source's connection."""
+        facts = (
+            self.message_id,
+            self.provider,
+            self.provider_message_id,
+            self.kind,
+            self.is_permanent,
+            self.status_code,
+        )
+        return hashlib.sha256(repr([str(fact) for fact in facts]).encode()).digest()
+
+    def parameters(self) -> Mapping[str, Any]:
+        """Return the parameters of STORE_REPORT."""
+        return {**vars(self), "id": uuid4(), "deduplication_key": self.deduplication_key}
+
+
+STORE_REPORT = """
+insert into delivery_reports (id, deduplication_key, message_id, recipient_tag, provider, provider_message_id,
+                              kind, cause, is_permanent, status_code, diagnostic, source, occurred_at)
+values (%(id)s, %(deduplication_key)s, %(message_id)s, %(recipient_tag)s, %(provider)s, %(provider_message_id)s,
+        %(kind)s, %(cause)s, %(is_permanent)s, %(status_code)s, %(diagnostic)s, %(source)s, %(occurred_at)s)
+on conflict do nothing
+"""
+"""With psycopg. Commit before the reporter gets its acknowledgement: it repeats a report that was not acknowledged."""

@@ -1,0 +1,40 @@
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.reports.verp import LONGEST_LOCAL_PART, BouncedMessage, bounced_message, envelope_sender, recipient_tag
+from shared.secrets import SecretKeys
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+KEYS = SecretKeys({"new": OTHER, "old": KEY})
+MESSAGE = UUID("01a20b60-dd2c-76fb-8a8d-5af8658b6493")
+SENDER = envelope_sender("bounces@example.org", MESSAGE, "ada@example.org", KEY)
+
+
+def test_an_envelope_sender_names_its_message_and_recipient() -> None:
+    expected = BouncedMessage(MESSAGE, recipient_tag("ada@example.org", KEY))
+    assert bounced_message(SENDER, KEYS) == bounced_message(SENDER.upper(), KEYS) == expected
+
+
+def test_its_local_part_fits_the_limit() -> None:
+    assert len(SENDER.partition("@")[0]) <= LONGEST_LOCAL_PART
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "bounces@example.org",
+        SENDER.replace(".", "", 1),
+        SENDER.replace(SENDER[8], "a" if SENDER[8] != "a" else "b", 1),
+        envelope_sender("bounces@example.org", uuid4(), "ada@example.org", b"x" * 32),
+        SENDER.rpartition(".org")[0].rpartition(".")[0] + "." + "a" * 16 + "@example.org",
+    ],
+)
+def test_a_changed_one_names_nothing(changed: str) -> None:
+    assert bounced_message(changed, KEYS) is None
+
+
+def test_another_messages_mac_does_not_fit() -> None:
+    other = envelope_sender("bounces@example.org", uuid4(), "ada@example.org", KEY)
+    mixed = SENDER.partition(".")[0] + "." + other.partition(".")[2]
+    assert bounced_message(mixed, KEYS) is None
