@@ -97,7 +97,7 @@ make_configuration() {
     done
     # Empty files count as unset settings; `check-settings` lists the required ones.
     for secret in owner-database-url api-database-url relay-database-url console-database-url secret-keys \
-        relay-listen-database-url email-providers sms-providers dkim-key \
+        relay-listen-database-url email-providers sms-providers dkim-key feedback-keys \
         operator-webhook-url operator-webhook-key provision-database-url; do
         keep 600 "$configuration/secrets/$secret" </dev/null
     done

@@ -272,6 +272,8 @@ def signing(render: Render, signer: Signer) -> Render:
 
 def providers_of(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
     """Create the providers of each channel that has any, in order of preference."""
-    context = DeliveryContext(sender=settings.email_from.address, timeout=settings.longest_send)
+    context = DeliveryContext(
+        sender=settings.email_from.address, timeout=settings.longest_send, bounces=settings.bounces
+    )
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
     return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}

@@ -16,6 +16,7 @@ import httpx
 
 from outbox_relay.channels.base import CappedProvider, Credentials, Provider
 from outbox_relay.model import Caps, Rate, parse_rate
+from shared.reports.verp import BounceAddress
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 
@@ -28,10 +29,14 @@ HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+")
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """Parameters of all providers: the envelope sender of e-mails, and how long one attempt may take."""
+    """Parameters of all providers: the envelope sender of e-mails, and how long one attempt may take.
+
+    With ``bounces``, each e-mail has an envelope sender of its own instead of ``sender``.
+    """
 
     sender: str
     timeout: timedelta
+    bounces: BounceAddress | None = None
 
 
 class ProviderUrl(SplitResult):

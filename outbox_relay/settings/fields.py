@@ -9,7 +9,8 @@ from typing import Any, ParamSpec
 from marshmallow import ValidationError, fields
 
 from outbox_relay.channels.urls import check_provider_url
-from shared.addresses import InvalidAddressError, deliverable_email
+from shared.addresses import InvalidAddressError, ascii_email, deliverable_email
+from shared.reports.verp import LONGEST_BASE_LOCAL_PART
 from shared.settings import Text
 from shared.urls import is_web_url
 from shared.vocabulary import Channel
@@ -131,6 +132,18 @@ def parse_address(text: str) -> str:
         return deliverable_email(text)
     except InvalidAddressError as error:
         raise ValueError("is not an e-mail address") from error
+
+
+def parse_bounce_address(text: str) -> str:
+    """Check an e-mail address whose local part leaves room for the id of a message."""
+    try:
+        address = ascii_email(text)
+    except InvalidAddressError as error:
+        raise ValueError("is not an e-mail address in ASCII") from error
+    local, _, _ = address.rpartition("@")
+    if len(local) > LONGEST_BASE_LOCAL_PART:
+        raise ValueError(f"has more than {LONGEST_BASE_LOCAL_PART} characters before the @")
+    return address
 
 
 def parse_addresses(text: str) -> tuple[str, ...]:

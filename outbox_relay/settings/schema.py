@@ -26,6 +26,7 @@ from outbox_relay.settings.fields import (
     one_line,
     parse_address,
     parse_addresses,
+    parse_bounce_address,
     parse_domain,
     parse_folder,
     parse_https_url,
@@ -36,6 +37,7 @@ from outbox_relay.settings.fields import (
     setting,
     settings_of,
 )
+from shared.reports.verp import BounceAddress
 from shared.secrets import SecretKeys
 from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, WebUrl, Whole
 from shared.vocabulary import Channel, Locale
@@ -231,6 +233,23 @@ class RelaySettings(BrandingSettings):
         "REPLY_TO",
         "Where replies to e-mails go. Without it, to the address in EMAIL_FROM.",
         unit="`Name <address>` or address",
+        default=None,
+    )
+    feedback_keys: SecretKeys | None = setting(
+        KeyRing,
+        "FEEDBACK_KEYS",
+        "Keys of their own for delivery reports: `id:base64,id:base64`. The first makes the envelope senders of"
+        " BOUNCE_ADDRESS, all verify. The same as the receiver's.",
+        is_secret=True,
+        default=None,
+    )
+    bounce_address: str | None = setting(
+        Parsed,
+        parse_bounce_address,
+        "BOUNCE_ADDRESS",
+        "Where bounces go. Each e-mail has an envelope sender of its own, such as `bounces+ID.TAG.MAC@example.org`,"
+        " so that its bounce names it. Without it, the address in EMAIL_FROM.",
+        unit="address",
         default=None,
     )
     dkim_domain: str | None = setting(
@@ -441,6 +460,13 @@ class RelaySettings(BrandingSettings):
         return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property
+    def bounces(self) -> BounceAddress | None:
+        """The address that bounces go to, or None if they go to the sender."""
+        if self.bounce_address is None or self.feedback_keys is None:
+            return None  # the schema rejects an address without keys
+        return BounceAddress(self.bounce_address, self.feedback_keys[self.feedback_keys.newest_id])
+
+    @property
     def longest_send(self) -> timedelta:
         """How long one attempt may take."""
         return timedelta(seconds=self.send_seconds)
@@ -523,6 +549,8 @@ def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> lis
         errors.append(f"RELAY_ACTIONS_RETENTION_DAYS={actions_kept} is below RELAY_RETENTION_DAYS={kept}")
     if "OPERATOR_WEBHOOK_KEY" in written and "OPERATOR_WEBHOOK_URL" not in written:
         errors.append("OPERATOR_WEBHOOK_KEY is set and OPERATOR_WEBHOOK_URL is not: there is nothing to sign")
+    if "BOUNCE_ADDRESS" in written and "FEEDBACK_KEYS" not in written:
+        errors.append("BOUNCE_ADDRESS is set and FEEDBACK_KEYS is not: bounces could not be verified")
     return errors + _one_tap_contradictions(settings) + _dkim_contradictions(settings, written)
 
 

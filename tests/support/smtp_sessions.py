@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from outbox_relay.channels.base import Credentials, Session
 from outbox_relay.channels.smtp.session import Server, SmtpProvider, Tls
+from shared.reports.verp import BounceAddress
 from tests.support.smtp_server import SmtpServer
 
 LONG_TIMEOUT = 10.0
@@ -22,8 +23,9 @@ async def session_to(
     tls: Tls = Tls.NONE,
     context: ssl.SSLContext | None = None,
     credentials: Credentials | None = None,
+    bounces: BounceAddress | None = None,
 ) -> AsyncIterator[Session]:
-    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, credentials, context, smtp_timeout), SENDER)
+    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, credentials, context, smtp_timeout), SENDER, bounces)
     session = provider.session()
     try:
         yield session

@@ -15,7 +15,8 @@ from outbox_relay.channels.base import MessageSource, ProviderDownError
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline, ProtocolError, Reply, message_id_in
 from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, retry_after_in
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
-from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
+from outbox_relay.model import ClaimedMessage, Failure, FailureClass, RenderedMessage, Sent
+from shared.reports.verp import BounceAddress
 
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
@@ -31,26 +32,43 @@ class RecipientError(Exception):
 
 
 class SmtpCapabilities:
-    """The server's extensions and our envelope sender. ``timeout`` is in seconds, for one message."""
+    """The server's extensions and our envelope sender. ``timeout`` is in seconds, for one message.
 
-    def __init__(self, provider: str, sender: str, timeout: float, *, has_pipelining: bool, has_smtputf8: bool) -> None:
+    With ``bounces``, each message has an envelope sender of its own, so that its bounce names it.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        sender: str,
+        timeout: float,
+        *,
+        has_pipelining: bool,
+        has_smtputf8: bool,
+        bounces: BounceAddress | None = None,
+    ) -> None:
         self.provider = provider
         self.timeout = timeout
         self.has_pipelining = has_pipelining
         self._has_smtputf8 = has_smtputf8
-        self._mail = f"MAIL FROM:<{sender}>\r\n".encode("ascii")
-        # RFC 6531 §3.4. A server with SMTPUTF8 has 8BITMIME too (§3.1), and the headers are not 7-bit.
-        self._mail_utf8 = f"MAIL FROM:<{sender}> BODY=8BITMIME SMTPUTF8\r\n".encode("ascii")
+        self._sender = sender
+        self._bounces = bounces
 
-    def envelope(self, recipient: str) -> tuple[bytes, bytes]:
+    def envelope(self, message: ClaimedMessage) -> tuple[bytes, bytes]:
         """Return the commands MAIL and RCPT with their line ends. Raises RecipientError."""
+        recipient = message.recipient
         if _ASCII_ADDRESS.fullmatch(recipient):
-            return self._mail, b"RCPT TO:<%b>\r\n" % recipient.encode()
+            return self._mail(message), b"RCPT TO:<%b>\r\n" % recipient.encode()
         if recipient.isascii() or not (recipient.isprintable() and _UTF8_ADDRESS.fullmatch(recipient)):
             raise RecipientError("the address cannot stand in an SMTP command")
         if not self._has_smtputf8:
             raise RecipientError("the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)")
-        return self._mail_utf8, b"RCPT TO:<%b>\r\n" % recipient.encode()
+        # RFC 6531 §3.4. A server with SMTPUTF8 has 8BITMIME too (§3.1), and the headers are not 7-bit.
+        return self._mail(message, " BODY=8BITMIME SMTPUTF8"), b"RCPT TO:<%b>\r\n" % recipient.encode()
+
+    def _mail(self, message: ClaimedMessage, parameters: str = "") -> bytes:
+        sender = self._bounces.sender_of(message.id, message.recipient) if self._bounces else self._sender
+        return f"MAIL FROM:<{sender}>{parameters}\r\n".encode("ascii")
 
 
 @dataclass(slots=True, eq=False)
@@ -124,7 +142,7 @@ class Delivery:
     def _take(self) -> _Transaction | None:
         while not self._done.done() and (rendered := self._source.take()) is not None:
             try:
-                transaction = _Transaction(rendered, *self._capabilities.envelope(rendered.message.recipient))
+                transaction = _Transaction(rendered, *self._capabilities.envelope(rendered.message))
             except RecipientError as error:
                 self._source.report(rendered, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
             else:

@@ -13,6 +13,7 @@ from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures.network import connection_failure
 from outbox_relay.failures.smtp import SmtpCommand
+from shared.reports.verp import BounceAddress
 from shared.urls import host_and_port, is_loopback
 from shared.vocabulary import Channel
 
@@ -83,10 +84,11 @@ class ServerQuirks:
 
 @dataclass(frozen=True)
 class SmtpProvider:
-    """A mail server. ``sender`` is the envelope's address, which bounces go to."""
+    """A mail server. ``sender`` is the envelope's address, unless ``bounces`` makes one for each message."""
 
     server: Server
     sender: str
+    bounces: BounceAddress | None = None
     quirks: ServerQuirks = field(default_factory=ServerQuirks, compare=False)
 
     @property
@@ -145,6 +147,7 @@ class SmtpSession:
             provider.name,
             provider.sender,
             provider.server.timeout,
+            bounces=provider.bounces,
             has_pipelining="PIPELINING" in handshake.extensions and provider.quirks.copes_with_pipelining(self._now()),
             has_smtputf8="SMTPUTF8" in handshake.extensions,
         )
@@ -325,7 +328,7 @@ def _provider(url: ProviderUrl, tls: Tls, trusted: ssl.SSLContext | None, contex
         ssl_context=trusted,
         timeout=context.timeout.total_seconds(),
     )
-    return SmtpProvider(server, context.sender)
+    return SmtpProvider(server, context.sender, context.bounces)
 
 
 SMTP = ProviderScheme(frozenset({Channel.EMAIL}), _smtp_provider)

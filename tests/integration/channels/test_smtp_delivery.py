@@ -3,6 +3,8 @@ import asyncio
 import pytest
 
 from outbox_relay.model import FailureClass, RenderedMessage, Sent
+from shared.reports.verp import BounceAddress, BouncedMessage, bounced_message, recipient_tag
+from shared.secrets import SecretKeys
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer
 from tests.support.smtp_sessions import SENDER, session_to
@@ -25,6 +27,23 @@ async def test_a_message_is_sent_once_the_server_has_accepted_it(offers: tuple[s
     assert source.result(rendered) == Sent(f"smtp:127.0.0.1:{server.port}", "1")
     assert server.messages == [("ada@example.org", rendered.content)]
     assert f"MAIL FROM:<{SENDER}>" in server.commands
+    assert not server.faults
+
+
+async def test_each_message_has_an_envelope_sender_that_names_it(offers: tuple[str, ...]) -> None:
+    key = b"k" * 32
+    messages = [a_message(), a_message("Grace@Example.org")]
+    source = ListSource(messages)
+    async with (
+        SmtpServer(Script(offers)) as server,
+        session_to(server, bounces=BounceAddress("bounces@signpost.example", key)) as session,
+    ):
+        await session.deliver(source)
+    senders = [command for command in server.commands if command.startswith("MAIL FROM:<bounces+")]
+    assert [bounced_message(sender, SecretKeys({"a": key})) for sender in senders] == [
+        BouncedMessage(messages[0].message.id, recipient_tag("ada@example.org", key)),
+        BouncedMessage(messages[1].message.id, recipient_tag("grace@example.org", key)),
+    ]
     assert not server.faults
 
 

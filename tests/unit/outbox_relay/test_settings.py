@@ -90,6 +90,22 @@ def test_an_invalid_sender_is_rejected(sender: str) -> None:
     assert fault.startswith("EMAIL_FROM=")
 
 
+def test_bounces_need_keys_of_their_own() -> None:
+    assert errors_in(BOUNCE_ADDRESS="bounces@example.org") == [
+        "BOUNCE_ADDRESS is set and FEEDBACK_KEYS is not: bounces could not be verified"
+    ]
+    assert read(FEEDBACK_KEYS=SECRET_KEYS).bounces is None
+    bounces = read(BOUNCE_ADDRESS="bounces@example.org", FEEDBACK_KEYS=SECRET_KEYS).bounces
+    assert bounces is not None
+    assert bounces.base == "bounces@example.org"
+
+
+@pytest.mark.parametrize("address", ["bounces", "bounces-here@example.org", "jörg@example.org"])
+def test_a_bounce_address_is_ascii_and_leaves_room_for_the_message(address: str) -> None:
+    [fault] = errors_in(BOUNCE_ADDRESS=address, FEEDBACK_KEYS=SECRET_KEYS)
+    assert fault.startswith("BOUNCE_ADDRESS=")
+
+
 def test_secrets_and_addresses_of_operators_are_not_shown() -> None:
     shown = repr(
         read(OPERATOR_ADDRESSES="ops@example.org", OPERATOR_WEBHOOK_KEY="k" * 16, OPERATOR_WEBHOOK_URL="https://hook")
