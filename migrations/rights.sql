@@ -41,6 +41,7 @@ grant select (attempt, channel, created_at, dead_reason, due_at, expires_at, los
               last_error_class, leased_until, locale, max_attempts, payload, recipient, settled_at, status, template,
               token_id, priority, user_id)
     on outbox_messages to signpost_api;
+grant select (message_id, reported_at, state) on delivery_states to signpost_api;
 grant execute on function
     signpost_enqueue_repair(uuid,uuid,boolean), signpost_erase(uuid,jsonb), signpost_messages_of(uuid),
     signpost_supersede(uuid,uuid)
@@ -49,7 +50,8 @@ grant execute on function
 -- signpost_console
 grant usage on schema public to signpost_console;
 grant select on
-    alembic_version, bulk_actions, console_sessions, dead_letters, delivery_attempts, hourly_stats, operator_actions,
+    alembic_version, bulk_actions, console_sessions, dead_letters, delivery_attempts, delivery_reports, delivery_states,
+    hourly_stats, operator_actions,
     operator_tokens, organization_losses, organization_steps, organizations, outbox_backlog, outbox_messages, pauses,
     providers, relays, reported_causes
     to signpost_console;
@@ -79,6 +81,9 @@ grant select on
     alembic_version, fallback_budgets, hourly_stats, leader_lease, organization_losses, organization_steps, organizations,
     outbox_backlog, outbox_messages, pauses, providers, relays
     to signpost_relay;
+grant select (applied_at, fallback_due_at, id, message_id, provider, provider_message_id, received_at, recipient_tag)
+    on delivery_reports to signpost_relay;
+grant update (fallback_due_at) on delivery_reports to signpost_relay;
 grant insert on delivery_attempts, fallback_budgets, hourly_stats, organization_losses, organization_steps
     to signpost_relay;
 grant update on fallback_budgets, hourly_stats, organization_steps to signpost_relay;
@@ -98,14 +103,16 @@ grant update (channel, last_error, last_failed_at, last_failure_class, open_unti
 grant insert (batch_size, channels, connections, host, id, version) on relays to signpost_relay;
 grant update (batch_size, channels, connections, host, seen_at, version) on relays to signpost_relay;
 grant execute on function
-    signpost_drop_partition(integer), signpost_enqueue_digests(uuid[],text[],text,interval),
+    signpost_apply_reports(jsonb), signpost_drop_partition(integer), signpost_enqueue_digests(uuid[],text[],text,interval),
     signpost_enqueue_notices(integer), signpost_enqueue_repair(uuid,uuid,boolean), signpost_fall_back(uuid,uuid),
     signpost_make_partitions(integer),
     signpost_provisioned(uuid,uuid), signpost_provisioning_failed(uuid,uuid), signpost_prune_actions(integer,integer),
     signpost_prune_attempts(integer,integer), signpost_prune_idempotency_keys(integer), signpost_prune_limits(integer),
     signpost_prune_organizations(integer,integer), signpost_prune_relays(integer),
+    signpost_prune_reports(integer,integer),
     signpost_prune_security_events(integer), signpost_prune_seen_clients(integer), signpost_prune_sessions(integer),
     signpost_prune_tokens(integer,integer), signpost_prune_undropped_messages(integer,integer),
+    signpost_prune_unmatched_reports(integer),
     signpost_prune_users(integer,integer), signpost_prune_wrong_passwords(integer),
     signpost_start_provisioning(uuid,uuid)
     to signpost_relay;

@@ -19,6 +19,7 @@ from outbox_relay.delivery.poison_isolation import PoisonIsolation
 from outbox_relay.delivery.poller import Poller
 from outbox_relay.delivery.queue_consumer import QueueConsumer
 from outbox_relay.delivery.relay import Relay
+from outbox_relay.delivery.reports import DeliveryReports
 from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
@@ -100,6 +101,7 @@ class RelayComponents:
     claims: ClaimStore
     settlements: Sequence[SettlementStore]
     fallbacks: Fallbacks
+    reports: DeliveryReports
     poller: Poller
     connections: DatabaseConnections
     provisioning: ProvisioningService | None
@@ -184,6 +186,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
         claims=claims,
         settlements=(settlements, *{pipeline.settlements for pipeline in pipelines.values()} - {settlements}),
         fallbacks=fallbacks,
+        reports=DeliveryReports(connections.counting, settings.feedback_keys, fallbacks.request),
         poller=poller,
         connections=connections,
         provisioning=provisioning,

@@ -48,7 +48,9 @@ class Generation:
         """
         components, url = self.components, self.settings.database_url
         relay = components.relay
-        scheduler = scheduler_for(self.settings, self.holder, components.poller, components.provisioning)
+        scheduler = scheduler_for(
+            self.settings, self.holder, components.poller, components.reports, components.provisioning
+        )
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from outbox_relay.failures.network import FailureCategory, category_of
 from outbox_relay.model import Dead, Deferred, Failure, Outcome, RenderedMessage, Retry, Scope, Sent, Settlement
 from outbox_relay.sms_segments import segments_in
+from shared.reports.report import BounceCause, ReportKind, ReportSource
 from shared.templates import TEMPLATES
 from shared.vocabulary import Channel, DeadReason, HealthStatus, Work, WorkChannel
 
@@ -44,6 +45,11 @@ SMS_SEGMENTS = Counter(
 FALLBACKS = Counter("signpost_fallbacks_total", "Messages that fell back, by the channel they went to.", ["channel"])
 FALLBACKS_OVER_BUDGET = Counter(
     "signpost_fallbacks_over_budget_total", "Messages that may not fall back: a budget is used up.", ["scope"]
+)
+DELIVERY_REPORTS = Counter(
+    "signpost_delivery_reports_total",
+    "Delivery reports that count, as they are applied. The cause is empty unless a message bounced.",
+    ["kind", "cause", "source"],
 )
 PROVIDER_FAILURES = Counter(
     "signpost_provider_failures_total",
@@ -102,6 +108,9 @@ OUTCOMES = [
 for _channel, _template in (*product(Channel, TEMPLATES), *product(WorkChannel, Work)):
     for _labels in OUTCOMES:
         SETTLED.labels(_channel.value, _template, *_labels)
+for _kind, _source in product(ReportKind, ReportSource):
+    for _cause in BounceCause if _kind is ReportKind.BOUNCED else [""]:
+        DELIVERY_REPORTS.labels(_kind.value, _cause, _source.value)
 for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
 for _status in HealthStatus:

@@ -246,7 +246,7 @@ class ExportSchema(ResponseSchema):
     sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
     seen_clients = fields.List(fields.Nested(ExportedClientSchema), required=True)
     security_events = fields.List(fields.Nested(ExportedEventSchema), required=True)
-    messages = fields.List(fields.Dict(), required=True, metadata={"description": "with delivery errors"})
+    messages = fields.List(fields.Dict(), required=True, metadata={"description": "with delivery errors and reports"})
 
     @post_dump
     def _with_public_templates(self, document: dict[str, Any], **_more: Any) -> dict[str, Any]:

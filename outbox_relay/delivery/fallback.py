@@ -24,11 +24,21 @@ BATCH = 100
 
 # A settlement that marks a message as dead also sets its fallback_at to now. Both are written in one statement, so any
 # relay can continue if this one ends directly afterwards.
+# A message that was sent falls back if a report about it says so. Each half has an index of its own.
 DUE = """
 select id
-  from outbox_messages
- where fallback_at <= now() and status <> 'sent'
- order by fallback_at
+  from ((select id, fallback_at as due_at
+           from outbox_messages
+          where fallback_at <= now() and status <> 'sent'
+          order by fallback_at
+          limit %(limit)s)
+        union all
+        (select message_id, fallback_due_at
+           from delivery_reports
+          where fallback_due_at is not null
+          order by fallback_due_at
+          limit %(limit)s)) as due
+ order by due_at
  limit %(limit)s
 """
 
@@ -52,7 +62,11 @@ returning day, scope, spent
 
 PRUNE = "delete from fallback_budgets where day < (now() at time zone 'UTC')::date - 1"
 
-GIVE_UP = "update outbox_messages set fallback_at = null where id = %(first_id)s"
+GIVE_UP = """
+with ignored as (update delivery_reports set fallback_due_at = null
+                  where message_id = %(first_id)s and fallback_due_at is not null)
+update outbox_messages set fallback_at = null where id = %(first_id)s
+"""
 
 log = get_logger("relay.fallback")
 

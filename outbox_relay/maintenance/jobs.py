@@ -11,6 +11,7 @@ from uuid import UUID
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SECONDS, Poller
+from outbox_relay.delivery.reports import REPORTS_SECONDS, DeliveryReports
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.organizations.health_check import ROUND_SECONDS
 from outbox_relay.organizations.service import ProvisioningService
@@ -48,14 +49,25 @@ class PeriodicWork:
 
 
 def periodic_work(
-    settings: RelaySettings, holder: UUID, poller: Poller, provisioning: ProvisioningService | None = None
+    settings: RelaySettings,
+    holder: UUID,
+    poller: Poller,
+    reports: DeliveryReports,
+    provisioning: ProvisioningService | None = None,
 ) -> list[PeriodicWork]:
     """Return all periodic work of a relay. ``holder`` identifies this relay as a holder of the leader lease."""
     leader, every = RunsOn.LEADER, RunsOn.EVERY_RELAY
     maintenance, poll = settings.maintenance_seconds, settings.poll.total_seconds()
+    leadership = Maintenance(settings, holder)
+
+    async def apply_reports() -> None:
+        if leadership.is_leader:
+            await reports.run_round()
+
     work = [
         # Partitions, retention and operator digests. Every relay tries to become the leader.
-        PeriodicWork("maintenance", maintenance, leader, "maintenance.leader", Maintenance(settings, holder).run_round),
+        PeriodicWork("maintenance", maintenance, leader, "maintenance.leader", leadership.run_round),
+        PeriodicWork("delivery reports", REPORTS_SECONDS, leader, "delivery.reports", apply_reports),
         PeriodicWork("poll for due messages", poll, every, "delivery.poller"),
         PeriodicWork("poll for the rest", min(poll, LONGEST_POLL_SECONDS), every, "delivery.poller"),
         PeriodicWork("heartbeat", HEARTBEAT_SECONDS, every, "delivery.poller"),
@@ -80,14 +92,18 @@ def periodic_work(
 
 
 def scheduler_for(
-    settings: RelaySettings, holder: UUID, poller: Poller, provisioning: ProvisioningService | None = None
+    settings: RelaySettings,
+    holder: UUID,
+    poller: Poller,
+    reports: DeliveryReports,
+    provisioning: ProvisioningService | None = None,
 ) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, for the periodic work that has a ``run``."""
     # No misfire limit: by default, APScheduler skips a job that is a second late, and logs that.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     now = datetime.now(UTC)
-    for work in periodic_work(settings, holder, poller, provisioning):
+    for work in periodic_work(settings, holder, poller, reports, provisioning):
         if work.run:
             job = _may_be_cancelled(work.run)
             scheduler.add_job(job, "interval", name=work.name, seconds=work.seconds, next_run_time=now)

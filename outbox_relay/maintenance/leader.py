@@ -93,6 +93,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
             Step("partitions_dropped", "select signpost_drop_partition(%s)", (retention,), full=1),
             _pruning("undropped_messages", retention, ROWS),
             _pruning("attempts", retention, ROWS),
+            _pruning("reports", retention, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
@@ -100,7 +101,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
         Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
         for what in (
             *("sessions", "idempotency_keys", "limits", "relays"),
-            *("seen_clients", "security_events", "wrong_passwords"),
+            *("seen_clients", "security_events", "wrong_passwords", "unmatched_reports"),
         )
     ]
     notices = "select signpost_enqueue_notices(%s)"
@@ -151,6 +152,11 @@ class Maintenance:
         self._resting: Counter[str] = Counter()
         self._times_postponed = 0
         self._warnings = WarnOnce()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this relay held the leader lease when it last looked."""
+        return self._is_holder
 
     async def run_round(self) -> None:
         """Run all steps if this relay is or becomes the leader. The next round repeats a step that fails.

@@ -39,6 +39,13 @@ class ReportSource(StrEnum):
     SMPP = "smpp"
 
 
+class IgnoredBecause(StrEnum):
+    """Why a report does not count. ``OTHER_RECIPIENT``: the message's address was corrected since it was sent."""
+
+    OTHER_RECIPIENT = "other_recipient"
+    CODE_ENTERED = "code_entered"
+
+
 @dataclass(frozen=True)
 class DeliveryReport:
     """A report about one message, known by its id, or by its provider's name and id.

@@ -36,6 +36,7 @@ METRICS = {
     "signpost_rate_wait_seconds": ("provider",),
     "signpost_fallbacks_total": ("channel",),
     "signpost_fallbacks_over_budget_total": ("scope",),
+    "signpost_delivery_reports_total": ("kind", "cause", "source"),
 }
 
 

@@ -17,7 +17,7 @@ from migrations.revisions import REVISIONS
 from migrations.rights import ROLES, rights
 from operator_console.actions.bulk import ACTIONS, BulkStatus
 from operator_console.actions.tokens import Scope
-from shared.reports.report import BounceCause, ReportKind, ReportSource
+from shared.reports.report import BounceCause, IgnoredBecause, ReportKind, ReportSource
 from shared.vocabulary import (
     CHANNELS,
     Channel,
@@ -83,6 +83,7 @@ CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("bulk_actions", "action"): ACTIONS,
     ("bulk_actions", "status"): BulkStatus,
     ("delivery_reports", "cause"): BounceCause,
+    ("delivery_reports", "ignored_because"): IgnoredBecause,
     ("delivery_reports", "kind"): ReportKind,
     ("delivery_reports", "source"): ReportSource,
     ("hourly_stats", "status"): set(Status) - {Status.PENDING},

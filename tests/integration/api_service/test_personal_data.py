@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 
 from outbox_relay.model import Dead, Failure, FailureClass, Retry, Sent
+from shared.reports.report import ReportKind, ReportSource
 from shared.vocabulary import DeadReason, Priority
 from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, problem, signed_in, tables
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.deadlocks import after_a_deadlock
+from tests.support.delivery_reports import apply_reports, bounce, store
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
@@ -43,6 +45,22 @@ def test_erasing_leaves_no_trace_and_keeps_the_counts(api: ApiUnderTest, ada: Ac
     assert api.count_rows() == (0, 0, messages)
     assert len(api.rows("select * from delivery_attempts")) == attempts == 1
     assert api.rows("select * from sessions") == []
+
+
+def test_delivery_reports_are_exported_and_erased(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
+    [notice] = outbox.claim(priority=Priority.LOW)
+    outbox.settle([(notice, Sent("smtp:mx:25", "queued-1"))])
+    bounce(api.database, notice, diagnostic="550 no mailbox here")
+    apply_reports(api.database)
+    [_, welcome] = ada.get("/v1/me/export").json["messages"]
+    [report] = welcome["reports"]
+    assert (report["kind"], report["cause"], report["diagnostic"]) == ("bounced", "recipient", "550 no mailbox here")
+    # Reports that are not matched yet are erased too: one names its message, and one the provider's id.
+    store(api.database, ReportKind.DELAYED, message_id=notice.id)
+    by_id = {"provider": "smtp:mx:25", "provider_message_id": "queued-1"}
+    store(api.database, ReportKind.DELIVERED, ReportSource.JSON, **by_id)
+    assert ada.erase(password=PASSWORD).status_code == 202
+    assert api.rows("select * from delivery_reports") == []
 
 
 def test_pending_messages_die_and_settled_ones_keep_their_status(api: ApiUnderTest, ada: Account) -> None:

@@ -53,7 +53,8 @@ def test_a_job_on_schedule_is_unchanged() -> None:
 
 def all_work() -> list[PeriodicWork]:
     settings = RelaySettingsSchema().read(A_RELAY)
-    return periodic_work(settings, uuid4(), assemble(settings).poller)
+    components = assemble(settings)
+    return periodic_work(settings, uuid4(), components.poller, components.reports)
 
 
 def test_all_periodic_work_is_in_one_table_with_the_module_that_does_it() -> None:
@@ -62,11 +63,12 @@ def test_all_periodic_work_is_in_one_table_with_the_module_that_does_it() -> Non
     for each in work:
         assert find_spec(f"outbox_relay.{each.module}")
         assert each.seconds > 0
-    assert [each.name for each in work if each.runs_on is RunsOn.LEADER] == ["maintenance"]
+    assert [each.name for each in work if each.runs_on is RunsOn.LEADER] == ["maintenance", "delivery reports"]
 
 
 def test_the_scheduler_runs_the_work_that_has_no_loop_of_its_own() -> None:
     settings = RelaySettingsSchema().read(A_RELAY)
-    jobs = scheduler_for(settings, uuid4(), assemble(settings).poller).get_jobs()
+    components = assemble(settings)
+    jobs = scheduler_for(settings, uuid4(), components.poller, components.reports).get_jobs()
     assert {job.name for job in jobs} == {each.name for each in all_work() if each.run}
     assert {"maintenance", "backlog gauges", "hourly stats"} <= {job.name for job in jobs}

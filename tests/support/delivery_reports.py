@@ -1,0 +1,41 @@
+"""Store delivery reports as a receiver does, and let the relay apply them at a moment that the test chooses."""
+
+import asyncio
+from typing import Any
+
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.delivery.reports import DeliveryReports
+from shared.reports.report import STORE_REPORT, BounceCause, DeliveryReport, ReportKind, ReportSource
+from shared.reports.verp import recipient_tag
+from shared.secrets import SecretKeys
+from tests.support.databases import Database
+
+FEEDBACK_KEYS = SecretKeys({"new": b"n" * 32, "old": b"o" * 32})
+RECIPIENT = {"cause": BounceCause.RECIPIENT, "is_permanent": True, "status_code": "5.1.1"}
+POLICY = {"cause": BounceCause.POLICY, "is_permanent": True, "status_code": "5.7.1"}
+
+
+def store(database: Database, kind: ReportKind, source: ReportSource = ReportSource.LMTP, **facts: Any) -> None:
+    """Store one report."""
+    with database.connect() as connection:
+        connection.execute("set role signpost_receiver")
+        connection.execute(STORE_REPORT, DeliveryReport(kind, source, **facts).parameters())
+
+
+def bounce(database: Database, message: Any, to: str | None = None, **facts: Any) -> None:
+    """Store a bounce by mail of a message that was sent to that address."""
+    tag = recipient_tag(to or message.recipient, FEEDBACK_KEYS["old"])
+    store(database, ReportKind.BOUNCED, message_id=message.id, recipient_tag=tag, **(RECIPIENT | facts))
+
+
+def apply_reports(database: Database, keys: SecretKeys | None = FEEDBACK_KEYS) -> int:
+    """Let a relay apply all reports that have a match; return how many."""
+
+    async def run() -> int:
+        connection = ReconnectingConnection(database.relay_url, "test", plans_once=True)
+        try:
+            return await DeliveryReports(connection, keys, lambda: None).apply()
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
