@@ -62,6 +62,32 @@ class AttemptView:
 
 
 @dataclass(frozen=True)
+class ReportView:
+    """A delivery report about a message. With ``ignored_because``, it does not count."""
+
+    kind: str
+    cause: str | None
+    is_permanent: bool
+    status_code: str | None
+    diagnostic: str | None
+    source: str
+    occurred_at: datetime | None
+    received_at: datetime
+    ignored_because: str | None
+
+    @property
+    def event(self) -> str:
+        """Its name in a timeline."""
+        return "report_ignored" if self.ignored_because else self.kind
+
+    @property
+    def detail(self) -> str:
+        """What it says, on one line."""
+        facts = [self.kind if self.ignored_because else None, self.cause, self.status_code, self.diagnostic]
+        return f"{', '.join(filter(None, facts)) or 'no details'} (by {self.source})"
+
+
+@dataclass(frozen=True)
 class ActionView:
     """An audit row: an operator's action and its reason."""
 
@@ -85,6 +111,7 @@ class ActionView:
 class TimelineEntry:
     """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent, dead or was_dead.
 
+    Delivery reports add delivered, bounced, delayed, complained, and report_ignored for one that does not count.
     An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action.
     ``bulk_id`` is the bulk action of an operator's action.
     """
@@ -109,7 +136,9 @@ class MessageDetail(MessageView):
     fallback_at: datetime | None
     fallback_of: UUID | None
     fell_back_to: UUID | None
+    delivery_state: str | None
     attempts: tuple[AttemptView, ...]
+    reports: tuple[ReportView, ...]
     operator_actions: tuple[ActionView, ...]
     timeline: tuple[TimelineEntry, ...]
 

@@ -22,6 +22,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    column,
+    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -259,6 +261,34 @@ class DeliveryAttempt(Base):
     error: Mapped[str | None]
     due_at: Mapped[datetime | None]
     ended_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ReportRow(Base):
+    """What a receiver has stored about a sent message. A relay writes the columns from ``applied_at`` on."""
+
+    __tablename__ = "delivery_reports"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    deduplication_key: Mapped[bytes]
+    message_id: Mapped[UUID | None]
+    recipient_tag: Mapped[str | None]
+    provider: Mapped[str | None]
+    provider_message_id: Mapped[str | None]
+    kind: Mapped[str]
+    cause: Mapped[str | None]
+    is_permanent: Mapped[bool] = mapped_column(server_default="false")
+    status_code: Mapped[str | None]
+    diagnostic: Mapped[str | None]
+    source: Mapped[str]
+    occurred_at: Mapped[datetime | None]
+    received_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    applied_at: Mapped[datetime | None]
+    ignored_because: Mapped[str | None]
+    fallback_due_at: Mapped[datetime | None]
+
+
+DELIVERY_STATES = table("delivery_states", column("message_id", Uuid), column("state", Text))
+"""A view: the state of each message that has a report that counts."""
 
 
 class Organization(Base):

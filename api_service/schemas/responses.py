@@ -12,6 +12,7 @@ from marshmallow import EXCLUDE, Schema, fields, post_dump
 from api_service.errors import CODES, ViolationCode
 from api_service.rate_limits import Limit
 from api_service.use_cases.register import DeliveryProblem, RegistrationStatus
+from shared.reports.report import ReportKind
 from shared.templates import Template
 from shared.vocabulary import Channel, Locale, OrganizationStatus, Purpose, Status, UserStatus
 
@@ -91,6 +92,12 @@ class DeliverySchema(ResponseSchema):
     attempts = _number("the number of attempts so far", 0)
     due_at = _timestamp("the time of the next attempt; null during an attempt and after the last one", allow_none=True)
     problem = _text("why it is not delivered", None, enum=[*map(str, DeliveryProblem), None], allow_none=True)
+    state = _text(
+        "what became of it after it was sent, if that was reported",
+        None,
+        enum=[*map(str, ReportKind), None],
+        allow_none=True,
+    )
 
 
 class OrganizationSchema(ResponseSchema):

@@ -28,7 +28,7 @@ from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import enqueue
 from shared.ids import uuid7
 from shared.masks import masked
-from shared.models import Organization, OutboxMessage, Token, User
+from shared.models import DELIVERY_STATES, Organization, OutboxMessage, Token, User
 from shared.templates import Template
 from shared.vocabulary import Channel, DeadReason, Locale, OrganizationStatus, Status, UserStatus, Work
 
@@ -61,13 +61,15 @@ class DeliveryProblem(StrEnum):
 class Delivery:
     """The state of the newest message. A dead fallback is skipped: then it is the state of the newest other message.
 
-    ``due_at`` is null during an attempt and after the last attempt.
+    ``due_at`` is null during an attempt and after the last attempt. ``state`` is what a delivery report says after the
+    message was sent: a ``shared.reports.report.ReportKind``.
     """
 
     status: Status
     attempts: int
     due_at: datetime | None
     problem: DeliveryProblem | None
+    state: str | None = None
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,9 @@ def _organization(row: Row[Any]) -> OrganizationSummary | None:
 
 def _delivery(row: Row[Any]) -> Delivery:
     problem = delivery_problem(row.status, row.dead_reason, row.last_error_class)
-    return Delivery(status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem)
+    return Delivery(
+        status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem, state=row.delivery_state
+    )
 
 
 def _registration() -> Select[Any]:
@@ -234,6 +238,7 @@ def _registration() -> Select[Any]:
     It adds ``resend_cooldown`` to the time when the newest message was created.
     """
     message = _newest_message(
+        OutboxMessage.id,
         _token_id().label("token_id"),
         OutboxMessage.recipient,
         _status().label("status"),
@@ -247,6 +252,10 @@ def _registration() -> Select[Any]:
         select(
             User.status.label("user_status"),
             message,
+            select(DELIVERY_STATES.c.state)
+            .where(DELIVERY_STATES.c.message_id == message.c.id)
+            .scalar_subquery()
+            .label("delivery_state"),
             func.now().label("now"),
             Token.channel,
             Token.expires_at,

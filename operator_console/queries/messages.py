@@ -21,11 +21,12 @@ from operator_console.views import (
     MessageDetail,
     MessageView,
     Page,
+    ReportView,
     TimelineEntry,
     from_row,
 )
 from shared.masks import masked
-from shared.models import DeliveryAttempt, EnumText, OutboxMessage
+from shared.models import DELIVERY_STATES, DeliveryAttempt, EnumText, OutboxMessage, ReportRow
 from shared.vocabulary import Status
 
 MAX_ROWS_SCANNED = 10_000
@@ -95,6 +96,7 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
     if message is None:
         raise UnknownMessageError
     attempts, actions = _attempts_of(session, message, mask), actions_on(session, message_id)
+    reports = _reports_of(session, message, mask)
     fallback = _fallback_of(session, message)
     return from_row(
         MessageDetail,
@@ -103,14 +105,20 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         last_error=_mask_addresses(message.last_error, message.recipient, mask),
         provider_message_id=_provider_message_id(message, actions, mask),
         fell_back_to=fallback and fallback.id,
+        delivery_state=_delivery_state(session, message_id),
         attempts=attempts,
+        reports=reports,
         operator_actions=actions,
-        timeline=timeline_of(message, attempts, actions, fallback and fallback.created_at),
+        timeline=timeline_of(message, attempts, reports, actions, fallback and fallback.created_at),
     )
 
 
 def timeline_of(
-    message: Row[Any], attempts: Sequence[AttemptView], actions: Sequence[ActionView], fell_back_at: datetime | None
+    message: Row[Any],
+    attempts: Sequence[AttemptView],
+    reports: Sequence[ReportView],
+    actions: Sequence[ActionView],
+    fell_back_at: datetime | None,
 ) -> tuple[TimelineEntry, ...]:
     """Return the message's events, oldest first.
 
@@ -122,6 +130,7 @@ def timeline_of(
         for one in attempts
     ]
     entries += _deaths(message, attempts, [one for one in actions if one.action != REVEAL])
+    entries += [TimelineEntry(one.received_at, one.event, detail=one.detail) for one in reports]
     entries += [TimelineEntry(one.acted_at, one.event, one.operator, one.reason, one.bulk_id) for one in actions]
     if fell_back_at:
         entries.append(TimelineEntry(fell_back_at, "fell_back", detail=message.fallback_channel))
@@ -161,6 +170,22 @@ def _attempts_of(session: Session, message: Row[Any], mask: Mask) -> tuple[Attem
         from_row(AttemptView, one, error=_mask_addresses(one.error, message.recipient, mask))
         for one in session.scalars(query)
     )
+
+
+def _reports_of(session: Session, message: Row[Any], mask: Mask) -> tuple[ReportView, ...]:
+    is_applied = and_(ReportRow.message_id == message.id, ReportRow.applied_at.is_not(None))
+    query = select(ReportRow).where(is_applied).order_by(ReportRow.received_at, ReportRow.id)
+    return tuple(
+        from_row(ReportView, one, diagnostic=_mask_addresses(one.diagnostic, message.recipient, mask))
+        for one in session.scalars(query)
+    )
+
+
+def _delivery_state(session: Session, message_id: UUID) -> str | None:
+    state: str | None = session.scalar(
+        select(DELIVERY_STATES.c.state).where(DELIVERY_STATES.c.message_id == message_id)
+    )
+    return state
 
 
 def _provider_message_id(message: Row[Any], actions: Sequence[ActionView], mask: Mask) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from shared.reports.report import ReportKind
 from shared.vocabulary import Channel, DeadReason, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
@@ -36,6 +37,11 @@ EVENTS: Mapping[str, str] = {
     "dead": "Dead",
     "was_dead": "Was dead at this time",
     "sent": "Accepted by the provider",
+    ReportKind.DELIVERED: "Reported as delivered",
+    ReportKind.BOUNCED: "Bounced",
+    ReportKind.DELAYED: "Reported as delayed",
+    ReportKind.COMPLAINED: "Recipient complained",
+    "report_ignored": "Report that does not count",
     "fell_back": "Fell back to the other channel",
     "requeue": "Requeued",
     "correct_recipient": "Corrected the recipient and requeued",

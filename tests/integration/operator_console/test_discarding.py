@@ -7,6 +7,8 @@ from operator_console.actions.discard import discard, undo_discard
 from operator_console.actions.requeue import requeue
 from operator_console.errors import ErasedError, NotDiscardedError
 from shared.ids import uuid7
+from shared.reports.report import ReportKind
+from tests.support.delivery_reports import apply_reports, bounce, store
 from tests.support.operators import AUDIT, lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
@@ -116,6 +118,23 @@ def test_the_timeline_lists_events_in_order(outbox: Outbox) -> None:
         ("failed", "550 a…@example.org?"),
         ("dead", "rejected"),
         ("discard", "a typo of 2019"),
+    ]
+
+
+def test_the_timeline_has_delivery_reports_without_addresses(outbox: Outbox) -> None:
+    [message_id] = outbox.put(status="'sent'", settled_at="now() - interval '1 min'", provider="'smtp:mx:25'")
+    message = outbox.row(message_id)
+    store(outbox.database, ReportKind.DELAYED, message_id=message_id)
+    bounce(outbox.database, message, diagnostic="550 no ada@example.org here")
+    bounce(outbox.database, message, to="a.typo@example.org", status_code="5.0.0")
+    apply_reports(outbox.database)
+    shown = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))[0]
+    assert shown["delivery_state"] == "bounced"
+    assert [report["kind"] for report in shown["reports"]] == ["delayed", "bounced", "bounced"]
+    assert [(entry["event"], entry["detail"]) for entry in shown["timeline"]][-3:] == [
+        ("delayed", "no details (by lmtp)"),
+        ("bounced", "recipient, 5.1.1, 550 no a…@example.org here (by lmtp)"),
+        ("report_ignored", "bounced, recipient, 5.0.0 (by lmtp)"),
     ]
 
 

@@ -213,6 +213,26 @@ def test_a_bounce_beyond_a_budget_does_not_fall_back_later_either(api: ApiUnderT
     assert fall_back(api.database) == 0
 
 
+@pytest.mark.parametrize("kind", list(ReportKind))
+def test_clients_see_the_state_in_the_same_way_for_a_taken_address(
+    api: ApiUnderTest, outbox: Outbox, kind: ReportKind
+) -> None:
+    api.activated(email="taken@example.org")
+    outbox.execute("update outbox_messages set status = 'sent', settled_at = now() where status = 'pending'")
+    seen = []
+    for address in ("taken@example.org", "free@example.org"):
+        registration_id = api.registered(email=address, phone="+33612345678", channel="email")
+        store(outbox.database, kind, message_id=sent(outbox).id, **(RECIPIENT if kind is ReportKind.BOUNCED else {}))
+        before = api.look_up(registration_id).json["delivery"]
+        apply_reports(outbox.database)
+        after = api.look_up(registration_id).json["delivery"]
+        fallbacks = fall_back(api.database)
+        seen.append((before["state"], after, fallbacks, api.look_up(registration_id).json["channel"]))
+    assert seen[0] == seen[1]
+    assert (seen[0][0], seen[0][1]["status"], seen[0][1]["state"]) == (None, "sent", kind.value)
+    assert seen[0][2:] == ((1, "sms") if kind is ReportKind.BOUNCED else (0, "email"))
+
+
 def test_reports_without_a_match_are_deleted_after_a_week_and_others_with_their_message(outbox: Outbox) -> None:
     outbox.put()
     message = sent(outbox)
