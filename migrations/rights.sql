@@ -53,13 +53,13 @@ grant select on
     alembic_version, bulk_actions, console_sessions, dead_letters, delivery_attempts, delivery_reports, delivery_states,
     hourly_stats, operator_actions,
     operator_tokens, organization_losses, organization_steps, organizations, outbox_backlog, outbox_messages, pauses,
-    providers, relays, reported_causes
+    providers, relays, reported_causes, suppressions
     to signpost_console;
 grant select (address_id, channel, created_at, expires_at, id, key_id, new_address, purpose, user_id)
     on tokens to signpost_console;
 grant select (id, profile) on users to signpost_console;
-grant insert on bulk_actions, console_sessions, operator_actions, pauses, tokens to signpost_console;
-grant delete on console_sessions, pauses to signpost_console;
+grant insert on bulk_actions, console_sessions, operator_actions, pauses, suppressions, tokens to signpost_console;
+grant delete on console_sessions, pauses, suppressions to signpost_console;
 grant update (acted, cursor, ended_at, next_step_at, skipped, status, wanted) on bulk_actions to signpost_console;
 grant update (used_at) on console_sessions to signpost_console;
 grant update (last_used_at) on operator_tokens to signpost_console;
@@ -79,7 +79,7 @@ grant execute on function
 grant usage on schema public to signpost_relay;
 grant select on
     alembic_version, fallback_budgets, hourly_stats, leader_lease, organization_losses, organization_steps, organizations,
-    outbox_backlog, outbox_messages, pauses, providers, relays
+    outbox_backlog, outbox_messages, pauses, providers, relays, suppressions
     to signpost_relay;
 grant select (applied_at, fallback_due_at, id, message_id, provider, provider_message_id, received_at, recipient_tag)
     on delivery_reports to signpost_relay;
@@ -108,7 +108,7 @@ grant execute on function
     signpost_make_partitions(integer),
     signpost_provisioned(uuid,uuid), signpost_provisioning_failed(uuid,uuid), signpost_prune_actions(integer,integer),
     signpost_prune_attempts(integer,integer), signpost_prune_idempotency_keys(integer), signpost_prune_limits(integer),
-    signpost_prune_organizations(integer,integer), signpost_prune_relays(integer),
+    signpost_prune_organizations(integer,integer), signpost_prune_relays(integer), signpost_prune_suppressions(integer),
     signpost_prune_reports(integer,integer),
     signpost_prune_security_events(integer), signpost_prune_seen_clients(integer), signpost_prune_sessions(integer),
     signpost_prune_tokens(integer,integer), signpost_prune_undropped_messages(integer,integer),

@@ -38,6 +38,13 @@ class SupersededError(ActionError):
     text = "is superseded: a newer message replaced it, or its registration has ended"
 
 
+class NotSuppressedError(ActionError):
+    """No entry of the suppression list is about the address."""
+
+    code = "not_suppressed"
+    text = "the address is not suppressed"
+
+
 class ErasedError(ActionError):
     """The message's user was erased, and the recipient with it."""
 

@@ -8,7 +8,8 @@ from marshmallow import ValidationError, missing, validates_schema
 
 from shared.profiles.schema import ProfileSchema
 from shared.profiles.setting import ProfileSchemaFile
-from shared.settings import Bind, DatabaseUrl, LogLevel, SettingsSchema, WebUrl, Whole
+from shared.secrets import SecretKeys
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, WebUrl, Whole
 
 MINUTES_PER_HOUR = 60
 
@@ -43,6 +44,21 @@ class ProfileSettingsSchema(ConsoleSettingsSchema):
     result: ClassVar[Callable[..., Any]] = ProfileSettings
 
     profile_schema = ProfileSchemaFile("The same file as the API's.", default=missing)
+
+
+@dataclass(frozen=True)
+class SuppressionSettings(ConsoleSettings):
+    """The settings of `outboxctl suppressions add` and `remove`."""
+
+    feedback_keys: SecretKeys = field(repr=False)
+
+
+class SuppressionSettingsSchema(ConsoleSettingsSchema):
+    """How they are read."""
+
+    result: ClassVar[Callable[..., Any]] = SuppressionSettings
+
+    feedback_keys = KeyRing("FEEDBACK_KEYS", "The same as the relay's.", is_secret=True)
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,18 @@ class PauseView:
 
 
 @dataclass(frozen=True)
+class SuppressionView:
+    """An entry of the suppression list. ``id`` is the keyed hash of the address in hexadecimal."""
+
+    id: str
+    reason: str
+    strikes: int
+    since: datetime
+    until: datetime
+    key_id: str
+
+
+@dataclass(frozen=True)
 class RelayView:
     """A relay with a recent heartbeat, and the channels it serves."""
 

@@ -20,6 +20,7 @@ from outbox_relay.delivery.poller import Poller
 from outbox_relay.delivery.queue_consumer import QueueConsumer
 from outbox_relay.delivery.relay import Relay
 from outbox_relay.delivery.reports import DeliveryReports
+from outbox_relay.delivery.suppressions import Suppressions
 from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
@@ -133,6 +134,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     provisioning = provisioning_service_of(settings)
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(connections.falling_back, settings.fallback_budgets, newest_key)
+    suppressions = Suppressions(connections.claiming, settings.feedback_keys)
     sync_requested, reported_keys = asyncio.Event(), set[str]()
     pipelines = pipelines_of(settings, settlements, provisioning, sync_requested, pauses)
     consumers = [
@@ -148,6 +150,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
             connections=connections_for(priority, pipeline.pool.connections),
             on_dead=fallbacks.request,
             pauses=pauses,
+            suppressions=suppressions,
         )
         for channel, pipeline in pipelines.items()
         for priority in Priority
@@ -171,6 +174,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
         poison_isolation=poison_isolation,
         state_sync=state_sync,
         fallbacks=fallbacks,
+        suppressions=suppressions,
         interval=settings.poll,
     )
     relay = Relay(

@@ -287,6 +287,19 @@ class ReportRow(Base):
     fallback_due_at: Mapped[datetime | None]
 
 
+class Suppression(Base):
+    """An address that gets no messages until then, as a keyed hash. ``key_id`` names the key in FEEDBACK_KEYS."""
+
+    __tablename__ = "suppressions"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
+    strikes: Mapped[int] = mapped_column(SmallInteger, default=1, server_default="1")
+    since: Mapped[datetime] = mapped_column(server_default=NOW)
+    until: Mapped[datetime]
+
+
 DELIVERY_STATES = table("delivery_states", column("message_id", Uuid), column("state", Text))
 """A view: the state of each message that has a report that counts."""
 

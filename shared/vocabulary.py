@@ -50,6 +50,7 @@ class DeadReason(StrEnum):
     SUPERSEDED = "superseded"
     DISCARDED = "discarded"
     POISON = "poison"
+    SUPPRESSED = "suppressed"
 
 
 class PauseKind(StrEnum):

@@ -213,6 +213,8 @@ def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> Deliver
     match dead_reason:
         case DeadReason.REJECTED:
             return DeliveryProblem.UNDELIVERABLE if error_class == CONTENT else DeliveryProblem.ADDRESS_REJECTED
+        case DeadReason.SUPPRESSED:
+            return DeliveryProblem.ADDRESS_REJECTED
         case DeadReason.EXPIRED:
             return DeliveryProblem.EXPIRED
         case DeadReason.EXHAUSTED | DeadReason.DISCARDED | DeadReason.POISON | DeadReason.SUPERSEDED:

@@ -52,12 +52,65 @@ select distinct on (message_id)
  order by message_id, array_position(array['complained', 'bounced', 'delivered', 'delayed'], kind), is_permanent desc,
           received_at, id;
 
+-- Addresses that get no messages until then, as keyed hashes. `key_id` names the key in FEEDBACK_KEYS. A relay finds an
+-- entry under any of its keys, and writes a new one under the newest. `strikes` counts an address's bounces in a row: an
+-- entry stays for 30 days after its end, so that the next bounce suppresses for longer.
+create table suppressions (
+    hash bytea not null check (octet_length(hash) = 16),
+    reason text not null check (reason in ('bounced', 'complained', 'operator')),
+    key_id text not null,
+    strikes smallint default 1 not null,
+    since timestamptz default now() not null,
+    until timestamptz not null,
+    primary key (hash, reason)
+);
+create index ix_suppressions_until on suppressions (until);
+
+-- Suppresses an address after a bounce, for 1 day, then 7, then 30; or after a complaint, for a year. `hashes` is an array
+-- of {key_id, hash}, newest key first. While a suppression lasts, bounces of messages sent before it change nothing.
+create function signpost_suppress(hashes jsonb, for_reason text) returns void
+language plpgsql strict set search_path = public, pg_temp
+as $$
+declare
+    possible constant bytea[] := array(
+        select decode(each.value ->> 'hash', 'hex') from jsonb_array_elements(hashes) as each);
+    known suppressions;
+begin
+    select * into known from suppressions
+     where hash = any(possible) and reason = for_reason order by until desc limit 1;
+    if known.until > now() then
+        return;
+    end if;
+    delete from suppressions where hash = any(possible) and reason = for_reason;
+    insert into suppressions (hash, reason, key_id, strikes, until)
+    select decode(hashes -> 0 ->> 'hash', 'hex'), for_reason, hashes -> 0 ->> 'key_id', strikes,
+           now() + case for_reason when 'complained' then interval '365 days' when 'bounced' then
+               (array[interval '1 day', interval '7 days', interval '30 days'])[least(strikes, 3)] end
+      from (values (coalesce(known.strikes, 0) + 1)) as counted (strikes)
+        on conflict do nothing;
+end
+$$;
+
+-- Deletes suppressions 30 days after their end.
+create function signpost_prune_suppressions(batch integer, out pruned integer)
+language plpgsql strict security definer set search_path = public, pg_temp
+as $$
+begin
+    delete from suppressions where ctid = any(array(
+        select ctid from suppressions where until < now() - interval '30 days'
+         order by until limit batch for update skip locked));
+    get diagnostics pruned = row_count;
+end
+$$;
+
 -- Applies reports to the messages that the caller has matched; returns those that it applied. `batch` is an array of
--- {report_id, message_id, recipient, is_of_recipient}. The relay has compared the report's tag with that recipient,
+-- {report_id, message_id, recipient, is_of_recipient, hashes}. The relay has compared the report's tag with that recipient,
 -- because the database has no keys. A message with another recipient by now is matched again later.
 -- - A report about a former recipient does not count. Neither does one after the code was entered: the code arrived.
 -- - A permanent bounce starts the message's fallback, whatever its cause: the person waits for a code that did not
 --   arrive, as after a rejection. signpost_fall_back checks that a reason is left.
+-- - A permanent bounce suppresses the address if it is the recipient's failure, and so does a complaint. The relay has
+--   computed the hashes of the address, if it has keys.
 -- - Reports are locked in one order, so that two relays cannot deadlock. A locked report is applied by another relay.
 create function signpost_apply_reports(batch jsonb)
 returns table (report_id uuid, kind text, cause text, source text, ignored_because text, is_fallback_due boolean)
@@ -71,7 +124,7 @@ declare
 begin
     for match in
         select * from jsonb_to_recordset(batch)
-            as match (report_id uuid, message_id uuid, recipient text, is_of_recipient boolean)
+            as match (report_id uuid, message_id uuid, recipient text, is_of_recipient boolean, hashes jsonb)
          order by match.report_id
     loop
         select * into message from outbox_messages
@@ -92,6 +145,14 @@ begin
                ignored_because = signpost_apply_reports.ignored_because,
                fallback_due_at = case when is_fallback_due then now() end
          where id = report.id;
+        if ignored_because is null and match.hashes <> '[]' then
+            if report.kind = 'complained' then
+                perform signpost_suppress(match.hashes, 'complained');
+            elsif report.kind = 'bounced' and report.is_permanent
+                  and report.cause in ('recipient', 'mailbox_full') then
+                perform signpost_suppress(match.hashes, 'bounced');
+            end if;
+        end if;
         report_id := report.id;
         kind := report.kind;
         cause := report.cause;

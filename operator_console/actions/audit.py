@@ -33,6 +33,8 @@ class Action(StrEnum):
     PROBE = "probe"
     REPAIR = "repair"
     RESUME = "resume"
+    ADD_SUPPRESSION = "add_suppression"
+    REMOVE_SUPPRESSION = "remove_suppression"
     REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the name of an action
 
 

@@ -15,6 +15,7 @@ from operator_console.cli.queries import (
     show_command,
     status_command,
 )
+from operator_console.cli.suppressions import suppressions_commands
 from operator_console.cli.tokens import tokens_commands
 from operator_console.cli.users import users_commands
 from shared.command_line import version_option
@@ -60,6 +61,6 @@ for command in (
     *(status_command, list_command, show_command, groups_command, audit_command),
     *(requeue_command, discard_command, undo_discard_command, bulk_commands),
     *(providers_commands, channels_commands, templates_commands, pauses_command),
-    *(organizations_commands, users_commands, tokens_commands),
+    *(organizations_commands, users_commands, tokens_commands, suppressions_commands),
 ):
     main.add_command(command)

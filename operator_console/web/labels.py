@@ -13,6 +13,7 @@ DEAD_REASONS: Mapping[str, str] = {
     DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",
+    DeadReason.SUPPRESSED: "the address bounced or complained before",
 }
 DEAD_REASON_OPTIONS: Mapping[str, str] = {reason: f"{reason}: {text}" for reason, text in DEAD_REASONS.items()}
 """In a filter, the reason itself must be recognizable, because lists and the command line show it."""
@@ -55,6 +56,8 @@ EVENTS: Mapping[str, str] = {
     "resume": "Resumed",
     "probe": "Provider probed",
     "repair": "Repair of an organization requested",
+    "add_suppression": "Address suppressed",
+    "remove_suppression": "Suppression ended",
     "change_profile": "Own fields of a user changed",
     "create_token": "Token created",
     "revoke_token": "Token revoked",

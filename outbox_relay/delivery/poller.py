@@ -23,6 +23,7 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.delivery.fallback import FIND_FALLBACK, Fallbacks
 from outbox_relay.delivery.poison_isolation import PoisonIsolation
 from outbox_relay.delivery.queue_consumer import QueueConsumer
+from outbox_relay.delivery.suppressions import HAS_SUPPRESSIONS, Suppressions
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.model import LateQueue, QueueKey
 from outbox_relay.outbox.claim import FIND_SUSPECT, LATENESS_SECONDS, rest_after, suspect_parameters
@@ -73,6 +74,7 @@ select found.*, name, consecutive_opens as consecutive_opens,
        ({FIND_SUSPECT}) is not null as has_suspects,
        ({FIND_FALLBACK}) is not null as has_fallbacks,
        array(select array[kind, name] from ({READ_PAUSES}) as pause) as pauses,
+       {HAS_SUPPRESSIONS} as has_suppressions,
        ({SCHEMA_REVISION}) as revision) as found
   left join providers on name = any(%(names)s)
 """  # noqa: S608 - put together from our own
@@ -108,6 +110,7 @@ class PollResult:
     has_fallbacks: bool
     states: dict[str, ProviderState]
     pauses: list[list[str]] | None = None
+    has_suppressions: bool = True
 
 
 EVERYTHING = PollResult(frozenset(ALL_QUEUES), None, has_suspects=True, has_fallbacks=True, states={})
@@ -136,6 +139,7 @@ class Poller:
         poison_isolation: PoisonIsolation,
         state_sync: ProviderStateSync,
         fallbacks: Fallbacks,
+        suppressions: Suppressions,
         interval: timedelta,
     ) -> None:
         self._database = database
@@ -145,6 +149,7 @@ class Poller:
         self._poison_isolation = poison_isolation
         self._state_sync = state_sync
         self._fallbacks = fallbacks
+        self._suppressions = suppressions
         self._seconds = interval.total_seconds()
         self._next_wake_up = 0.0
         self._next_full_scan = 0.0
@@ -225,7 +230,9 @@ class Poller:
         found = rows[0]
         self.is_schema_behind = is_schema_behind(found.revision, REVISIONS)
         seen = lags if is_full_scan else None
-        return PollResult(due, seen, found.has_suspects, found.has_fallbacks, states, found.pauses)
+        return PollResult(
+            due, seen, found.has_suspects, found.has_fallbacks, states, found.pauses, found.has_suppressions
+        )
 
     def _distribute(self, result: PollResult, *, is_wake_up: bool) -> None:
         if result.lags is not None:
@@ -233,6 +240,7 @@ class Poller:
             set_lag_gauges(self._lags)
             set_backlog_gauges(dict.fromkeys(set(CHANNELS) - {key.channel for key in self._lags}, 0))
         self._state_sync.polled(result.states, result.pauses)
+        self._suppressions.polled(are_any=result.has_suppressions)
         if result.has_suspects:
             self._poison_isolation.request()
         if result.has_fallbacks:

@@ -42,6 +42,7 @@ from datetime import timedelta
 
 from outbox_relay.delivery.deferral import RELEASED, until_provider_is_back
 from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, ProviderMessageSource, Render
+from outbox_relay.delivery.suppressions import Suppressions
 from outbox_relay.model import ClaimedMessage, Dead, Outcome, Progress, QueueKey
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementBatcher, SettlementStore
@@ -97,8 +98,10 @@ class QueueConsumer:
         connections: int,
         on_dead: Callable[[], None],
         pauses: Pauses,
+        suppressions: Suppressions,
     ) -> None:
         self.key = key
+        self._suppressions = suppressions
         self._pauses = pauses
         self._claims = claims
         self._pool = pool
@@ -201,7 +204,7 @@ class QueueConsumer:
 
     async def deliver_alone(self, suspect: ClaimedMessage) -> None:
         """Deliver a suspect while this consumer is paused, or settle it as poison. Return when it is settled."""
-        self._hold([suspect])
+        await self._hold([suspect])
         if suspect.is_poison:
             self._settle_waiting(Dead(DeadReason.POISON))
         elif self._is_stopping:
@@ -211,7 +214,7 @@ class QueueConsumer:
     async def _claim(self, limit: int) -> int:
         with self._pending_claims:
             claimed = await self._claims.claim(self.key, limit)
-            self._hold(claimed)
+            await self._hold(claimed)
         if self._is_stopping or self._is_paused:
             self._settle_waiting(RELEASED)
         return len(claimed)
@@ -224,11 +227,16 @@ class QueueConsumer:
             claimed = await self._claim(self._batch_size)
         return claimed
 
-    def _hold(self, claimed: Sequence[ClaimedMessage]) -> None:
+    async def _hold(self, claimed: Sequence[ClaimedMessage]) -> None:
+        """Queue claimed messages for the workers, except those to suppressed addresses."""
+        suppressed = await self._suppressions.among(claimed)
         unsent = self._batcher.hold(claimed)
         if unsent:
             self._settled_all.clear()
-            self._queue.add(unsent)
+            self._queue.add([message for message in unsent if message.id not in suppressed])
+            for message in unsent:
+                if message.id in suppressed:
+                    self._batcher.put(message, Dead(DeadReason.SUPPRESSED))
 
     def _room(self) -> int:
         """Return how many messages to claim: at most a batch, and only as many as the providers allow.

@@ -17,6 +17,7 @@ from outbox_relay.metrics import DELIVERY_REPORTS
 from shared.addresses import canonical_address
 from shared.db.errors import describe
 from shared.log import get_logger
+from shared.reports.suppression import suppression_hashes
 from shared.reports.verp import recipient_tag
 from shared.secrets import SecretKeys
 
@@ -99,11 +100,13 @@ class DeliveryReports:
 
     def _match(self, row: Any) -> dict[str, Any]:
         """Return a report and its message for the database."""
+        hashes = suppression_hashes(canonical_address(row.recipient), self._keys) if self._keys else {}
         return {
             "report_id": str(row.report_id),
             "message_id": str(row.message_id),
             "recipient": row.recipient,
             "is_of_recipient": self._is_of_recipient(row.recipient_tag, row.recipient),
+            "hashes": [{"key_id": key_id, "hash": hashed.hex()} for key_id, hashed in hashes.items()],
         }
 
     def _is_of_recipient(self, tag: str | None, recipient: str) -> bool:

@@ -101,7 +101,8 @@ def steps_for(settings: RelaySettings) -> list[Step]:
         Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
         for what in (
             *("sessions", "idempotency_keys", "limits", "relays"),
-            *("seen_clients", "security_events", "wrong_passwords", "unmatched_reports"),
+            *("seen_clients", "security_events", "wrong_passwords"),
+            *("unmatched_reports", "suppressions"),
         )
     ]
     notices = "select signpost_enqueue_notices(%s)"

@@ -18,6 +18,7 @@ from migrations.rights import ROLES, rights
 from operator_console.actions.bulk import ACTIONS, BulkStatus
 from operator_console.actions.tokens import Scope
 from shared.reports.report import BounceCause, IgnoredBecause, ReportKind, ReportSource
+from shared.reports.suppression import SuppressionReason
 from shared.vocabulary import (
     CHANNELS,
     Channel,
@@ -86,6 +87,7 @@ CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("delivery_reports", "ignored_because"): IgnoredBecause,
     ("delivery_reports", "kind"): ReportKind,
     ("delivery_reports", "source"): ReportSource,
+    ("suppressions", "reason"): SuppressionReason,
     ("hourly_stats", "status"): set(Status) - {Status.PENDING},
     ("operator_tokens", "scopes"): Scope,
     ("organizations", "status"): OrganizationStatus,

@@ -9,8 +9,14 @@ from marshmallow import missing
 from marshmallow.fields import Field
 
 from api_service.settings import ApiSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema, ProfileSettingsSchema, WebSettingsSchema
+from operator_console.settings import (
+    ConsoleSettingsSchema,
+    ProfileSettingsSchema,
+    SuppressionSettingsSchema,
+    WebSettingsSchema,
+)
 from outbox_relay.settings import RelaySettingsSchema
+from shared.reports.report import BounceCause, ReportKind
 from shared.vocabulary import (
     Channel,
     DeadReason,
@@ -38,6 +44,7 @@ PROCESSES = {
     "relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
+    "outboxctl suppressions": SuppressionSettingsSchema,
     "console": WebSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,
@@ -64,7 +71,7 @@ def test_each_setting_has_one_topic() -> None:
 
 KINDS = [
     *(Channel, Status, DeadReason, Priority, Purpose, UserStatus, Locale),
-    *(WorkChannel, Work, OrganizationStatus, HealthStatus),
+    *(WorkChannel, Work, OrganizationStatus, HealthStatus, ReportKind, BounceCause),
 ]
 
 

@@ -8,7 +8,12 @@ from pathlib import Path
 import click
 
 from api_service.settings import ApiSettingsSchema, MigrateSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema, ProfileSettingsSchema, WebSettingsSchema
+from operator_console.settings import (
+    ConsoleSettingsSchema,
+    ProfileSettingsSchema,
+    SuppressionSettingsSchema,
+    WebSettingsSchema,
+)
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
@@ -22,6 +27,7 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "outbox-relay": RelaySettingsSchema,
     "operator-console": WebSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
+    "outboxctl suppressions": SuppressionSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,

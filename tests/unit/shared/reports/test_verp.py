@@ -26,7 +26,7 @@ def test_its_local_part_fits_the_limit() -> None:
         "bounces@example.org",
         SENDER.replace(".", "", 1),
         SENDER.replace(SENDER[8], "a" if SENDER[8] != "a" else "b", 1),
-        envelope_sender("bounces@example.org", uuid4(), "ada@example.org", b"x" * 32),
+        envelope_sender("bounces@example.org", MESSAGE, "ada@example.org", b"x" * 32),
         SENDER.rpartition(".org")[0].rpartition(".")[0] + "." + "a" * 16 + "@example.org",
     ],
 )
