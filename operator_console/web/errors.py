@@ -22,6 +22,7 @@ class Code(StrEnum):
     BREAKER_NOT_OPEN = "breaker_not_open"
     NOT_DEAD = "not_dead"
     NOT_DISCARDED = "not_discarded"
+    NOT_SUPPRESSED = "not_suppressed"
     SUPERSEDED = "superseded"
     ERASED = "erased"
     ADDRESS_NOT_THEIRS = "address_not_theirs"

@@ -48,6 +48,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
         409, "The organization's database was never ready. Requeue its message instead."
     ),
     Code.NOT_DEAD: ProblemType(409, "Only a dead message can be changed in this way."),
+    Code.NOT_SUPPRESSED: ProblemType(404, "The address is not suppressed."),
     Code.NOT_DISCARDED: ProblemType(409, "The last action on the message was not a discard."),
     Code.SUPERSEDED: ProblemType(409, "A newer message replaced this one, or its registration has ended."),
     Code.ERASED: ProblemType(409, "The message's user was erased."),

@@ -30,7 +30,8 @@ FULL_LOOK_SECONDS = 300.0
 within minutes never will."""
 
 # - A report counts for a week after its message was sent.
-# - A provider may use the same id again after a while, so the newest message has it.
+# - A provider may use the same id again after a while, so the newest message has it. Without OFFSET, PostgreSQL would
+#   read the messages by id, newest first, instead of the index on the provider's id.
 FIND = """
 select report.id as report_id, message.id as message_id, recipient, recipient_tag
   from delivery_reports as report
@@ -40,9 +41,11 @@ select report.id as report_id, message.id as message_id, recipient, recipient_ta
        where id = report.message_id and status = 'sent')
      union all
      (select id, recipient, settled_at
-        from outbox_messages
-       where report.message_id is null and channel = 'sms' and status = 'sent'
-         and provider_message_id = report.provider_message_id and provider = report.provider
+        from (select id, recipient, settled_at
+                from outbox_messages
+               where report.message_id is null and channel = 'sms' and status = 'sent'
+                 and provider_message_id = report.provider_message_id and provider = report.provider
+              offset 0) as of_that_id
        order by id desc
        limit 1)) as message
  where applied_at is null and received_at > now() - make_interval(secs => %(age)s)

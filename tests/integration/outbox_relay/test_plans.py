@@ -13,6 +13,7 @@ from psycopg import sql
 from outbox_relay.db.connection import SETTINGS
 from outbox_relay.delivery.fallback import DUE
 from outbox_relay.delivery.poller import POLL, poll_parameters
+from outbox_relay.delivery.reports import FIND
 from outbox_relay.model import Failure, FailureClass, Retry, Sent
 from outbox_relay.outbox.claim import (
     CLAIM,
@@ -67,6 +68,21 @@ def test_the_claim_starts_at_its_cursor_also_among_messages_due_at_the_same_mome
     conditions = [line for line in picked.splitlines() if "Index Cond" in line]
     assert len(conditions) == PARTITIONS
     assert all("(ROW(due_at, id) >= ROW(" in condition for condition in conditions)
+
+
+def test_reports_find_their_messages_by_key_or_by_the_providers_id(full_outbox: Outbox) -> None:
+    full_outbox.put(count=2000, channel="sms", status="'sent'", settled_at="now()", provider_message_id="id::text")
+    full_outbox.execute(
+        "insert into delivery_reports (id, deduplication_key, message_id, provider, provider_message_id, kind, source)"
+        " select gen_random_uuid(), sha256(random()::text::bytea), case channel when 'email' then id end, 'twilio:api',"
+        "        provider_message_id, 'delivered', 'twilio' from outbox_messages"
+        " where channel = 'email' or provider_message_id is not null limit 3000"
+    )
+    full_outbox.execute("analyze")
+    plan = generic_plan(full_outbox, FIND, {"age": 600.0, "limit": 500, "has_keys": True})
+    assert [line for line in rows_read(plan, "Seq Scan") if "outbox_messages" in line] == []
+    assert "_pkey" in plan
+    assert "provider_message_id_idx" in plan
 
 
 def test_a_search_without_suspects_reads_no_message(outbox: Outbox) -> None:
