@@ -8,6 +8,7 @@ import hmac
 import re
 from base64 import b32decode, b32encode
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
 
@@ -69,11 +70,23 @@ def recipient_tag(recipient: str, key: bytes) -> str:
 
 
 def _tag(recipient: str, key: bytes) -> bytes:
-    return blake2b(recipient.encode(), key=key, digest_size=_TAG_BYTES, person=b"signpost/tag").digest()
+    return _digest(_keyed(key, _TAG_BYTES, b"signpost/tag"), recipient.encode())
 
 
 def _mac(message_id: bytes, tag: bytes, key: bytes) -> bytes:
-    return blake2b(message_id + tag, key=key, digest_size=_MAC_BYTES, person=b"signpost/bounce").digest()
+    return _digest(_keyed(key, _MAC_BYTES, b"signpost/bounce"), message_id + tag)
+
+
+@lru_cache(maxsize=16)
+def _keyed(key: bytes, size: int, person: bytes) -> blake2b:
+    """Return a hash that has taken the key already. A relay makes two hashes for each mail, and copies are cheaper."""
+    return blake2b(key=key, digest_size=size, person=person)
+
+
+def _digest(keyed: blake2b, octets: bytes) -> bytes:
+    copy = keyed.copy()
+    copy.update(octets)
+    return copy.digest()
 
 
 def _base32(octets: bytes) -> str:
