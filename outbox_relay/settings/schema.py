@@ -239,7 +239,8 @@ class RelaySettings(BrandingSettings):
         KeyRing,
         "FEEDBACK_KEYS",
         "Keys of their own for delivery reports: `id:base64,id:base64`. The first makes the envelope senders of"
-        " BOUNCE_ADDRESS, all verify. The same as the receiver's.",
+        " BOUNCE_ADDRESS and the entries of the suppression list, all verify. The same as the receiver's. Without them,"
+        " no address is suppressed.",
         is_secret=True,
         default=None,
     )
