@@ -12,6 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY api_service api_service
 COPY outbox_relay outbox_relay
 COPY operator_console operator_console
+COPY receiver receiver
 COPY tenants tenants
 COPY shared shared
 COPY migrations migrations

@@ -18,6 +18,9 @@ TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
+# A version of the npm package that is an SMSC for tests.
+NODE_SMPP := 0.5.1
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 26
@@ -58,7 +61,8 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, nginx and Caddy
+interop: $(READY) ## tests with PgBouncer, Postfix, nginx, Caddy, Kannel, and an SMSC on node
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) smpp@$(NODE_SMPP)
 	@$(BIN)/pytest --numprocesses 2 tests/interop
 
 .PHONY: test-shipping

@@ -86,6 +86,9 @@ grant select (applied_at, fallback_due_at, id, message_id, provider, provider_me
 grant update (fallback_due_at) on delivery_reports to signpost_relay;
 grant insert on delivery_attempts, fallback_budgets, hourly_stats, organization_losses, organization_steps
     to signpost_relay;
+grant insert (cause, deduplication_key, diagnostic, id, is_permanent, kind, message_id, occurred_at, provider,
+              provider_message_id, recipient_tag, source, status_code)
+    on delivery_reports to signpost_relay;
 grant update on fallback_budgets, hourly_stats, organization_steps to signpost_relay;
 grant delete on fallback_budgets, hourly_stats to signpost_relay;
 grant update (holder, leased_until) on leader_lease to signpost_relay;

@@ -21,10 +21,11 @@ from outbox_relay.delivery.queue_consumer import QueueConsumer
 from outbox_relay.delivery.relay import Relay
 from outbox_relay.delivery.reports import DeliveryReports
 from outbox_relay.delivery.suppressions import Suppressions
-from outbox_relay.model import ClaimedMessage, QueueKey
+from outbox_relay.model import ClaimedMessage, QueueKey, StoreReport
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.heartbeat import Heartbeat
+from outbox_relay.outbox.reports import ReportStore
 from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
 from outbox_relay.pauses import Pauses
 from outbox_relay.providers.pool import ProviderPool
@@ -33,6 +34,7 @@ from outbox_relay.rendering.catalog import BrokenTemplateError
 from outbox_relay.rendering.dkim import Signer
 from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.settings import BrandingSettings, RelaySettings
+from shared.reports.callback_urls import CallbackUrl, Gateway, callback_url
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Priority, WorkChannel
@@ -50,6 +52,7 @@ class DatabaseConnections:
     falling_back: ReconnectingConnection
     polling: ReconnectingConnection
     counting: ReconnectingConnection
+    reporting: ReconnectingConnection
 
     @classmethod
     def to(cls, url: str) -> Self:
@@ -60,6 +63,7 @@ class DatabaseConnections:
             falling_back=ReconnectingConnection(url, "fall back"),
             polling=ReconnectingConnection(url, "look", plans_once=True),
             counting=ReconnectingConnection(url, "count", plans_once=True),
+            reporting=ReconnectingConnection(url, "report", plans_once=True),
         )
 
     @property
@@ -79,7 +83,14 @@ class DatabaseConnections:
 
     async def close(self) -> None:
         """Close the connections."""
-        for connection in (self.claiming, self.settling, self.falling_back, self.polling, self.counting):
+        for connection in (
+            self.claiming,
+            self.settling,
+            self.falling_back,
+            self.polling,
+            self.counting,
+            self.reporting,
+        ):
             await connection.close()
 
 
@@ -136,7 +147,8 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     fallbacks = Fallbacks(connections.falling_back, settings.fallback_budgets, newest_key)
     suppressions = Suppressions(connections.claiming, settings.feedback_keys)
     sync_requested, reported_keys = asyncio.Event(), set[str]()
-    pipelines = pipelines_of(settings, settlements, provisioning, sync_requested, pauses)
+    store_report = ReportStore(connections.reporting).store
+    pipelines = pipelines_of(settings, settlements, provisioning, sync_requested, pauses, store_report=store_report)
     consumers = [
         QueueConsumer(
             QueueKey(channel, priority),
@@ -203,6 +215,8 @@ def pipelines_of(
     provisioning: ProvisioningService | None,
     sync_requested: asyncio.Event,
     pauses: Pauses,
+    *,
+    store_report: StoreReport,
 ) -> dict[AnyChannel, ChannelPipeline]:
     """Return one pipeline for each channel that has a provider.
 
@@ -219,7 +233,7 @@ def pipelines_of(
         channel: ChannelPipeline(
             pool=pool_of(channel, providers), settlements=settlements, render=render, batch_size=settings.batch_size
         )
-        for channel, providers in providers_of(settings).items()
+        for channel, providers in providers_of(settings, store_report).items()
     }
     if provisioning:
         pool = pool_of(WorkChannel.PROVISION, [provisioning.provider])
@@ -277,10 +291,32 @@ def signing(render: Render, signer: Signer) -> Render:
     return render_and_sign
 
 
-def providers_of(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
-    """Create the providers of each channel that has any, in order of preference."""
+def providers_of(
+    settings: RelaySettings, store_report: StoreReport | None = None
+) -> dict[Channel, tuple[CappedProvider, ...]]:
+    """Create the providers of each channel that has any, in order of preference.
+
+    Without ``store_report``, they take no receipts, which then wait for a relay.
+    """
     context = DeliveryContext(
-        sender=settings.email_from.address, timeout=settings.longest_send, bounces=settings.bounces
+        sender=settings.email_from.address,
+        timeout=settings.longest_send,
+        callback_url=callback_url_of(settings),
+        store_report=store_report,
+        bounces=settings.bounces,
     )
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
     return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}
+
+
+def callback_url_of(settings: RelaySettings) -> CallbackUrl | None:
+    """Return what makes the URLs for receipts, or None if gateways are not to call back."""
+    base, keys = settings.callback_url, settings.feedback_keys
+    if base is None or keys is None:
+        return None
+    key = keys[keys.newest_id]
+
+    def url(gateway: Gateway, message_id: UUID, recipient: str) -> str:
+        return callback_url(base, gateway, message_id, recipient, key)
+
+    return url

@@ -42,6 +42,11 @@ SMS_SEGMENTS = Counter(
     "Segments of the SMS that providers have accepted.",
     ["provider"],
 )
+RECEIPTS = Counter(
+    "signpost_smpp_receipts_total",
+    "Messages from an SMSC by kind: receipts, and `no_news`, `no_receipt`, `unreadable` and `not_stored`.",
+    ["provider", "kind"],
+)
 FALLBACKS = Counter("signpost_fallbacks_total", "Messages that fell back, by the channel they went to.", ["channel"])
 FALLBACKS_OVER_BUDGET = Counter(
     "signpost_fallbacks_over_budget_total", "Messages that may not fall back: a budget is used up.", ["scope"]

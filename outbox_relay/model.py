@@ -1,7 +1,7 @@
 """The values of the relay: messages, failures, outcomes, limits and budgets. No IO."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from shared.addresses import country_prefix
+from shared.reports.report import DeliveryReport
 from shared.secrets import number_hash
 from shared.templates import AnyTemplate
 from shared.vocabulary import AnyChannel, DeadReason, Locale, Priority
@@ -171,6 +172,10 @@ class Deferred:
 Unsent = Retry | Dead | Deferred
 Outcome = Sent | Unsent
 DeliveryResult = Sent | Failure
+
+
+StoreReport = Callable[[DeliveryReport], Awaitable[None]]
+"""Commits a report. Raises psycopg's Error if the database is unavailable."""
 
 
 class Scope(StrEnum):

@@ -19,7 +19,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("api_service", "outbox_relay", "operator_console", "shared", "migrations", "tenants")
+PACKAGES = ("api_service", "outbox_relay", "operator_console", "receiver", "shared", "migrations", "tenants")
 MAX_TRACE_LINES = 8
 PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 """syslog(3)."""

@@ -24,7 +24,7 @@ from shared.db.connection_settings import is_database_url
 from shared.log import print_error
 from shared.secrets import LONGEST_KEY_BYTES, SHORTEST_KEY_BYTES, SecretKeys
 from shared.tracing import ENDPOINTS, is_tracing_enabled
-from shared.urls import HIGHEST_PORT, is_web_url
+from shared.urls import HIGHEST_PORT, is_loopback, is_web_url
 
 EXIT_WRONG_SETTINGS = 2
 SIMILARITY = 0.85
@@ -204,6 +204,18 @@ class WebUrl(Text):
             raise ValueError("is not an http or https URL")
         parts = urlsplit(url)
         return parts._replace(netloc=parts.netloc.lower()).geturl()
+
+
+class CallbackBaseUrl(WebUrl):
+    """A WebUrl that is https, unless its host is this machine: the URLs below it are secrets."""
+
+    def parse(self, text: str) -> str:
+        """Return the base URL."""
+        url = super().parse(text)
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            raise ValueError("is not an https URL")
+        return url
 
 
 class Bind(Text):

@@ -6,7 +6,7 @@ part of a password that was not percent-encoded.
 
 import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import entry_points
@@ -15,7 +15,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 import httpx
 
 from outbox_relay.channels.base import CappedProvider, Credentials, Provider
-from outbox_relay.model import Caps, Rate, parse_rate
+from outbox_relay.model import Caps, Rate, StoreReport, parse_rate
+from shared.reports.callback_urls import CallbackUrl
 from shared.reports.verp import BounceAddress
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
@@ -31,11 +32,15 @@ HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+")
 class DeliveryContext:
     """Parameters of all providers: the envelope sender of e-mails, and how long one attempt may take.
 
+    ``callback_url`` makes the URLs for receipts, if gateways are to call back. ``store_report`` stores receipts that
+    arrive over a provider's own connection. Without it, providers do not take them.
     With ``bounces``, each e-mail has an envelope sender of its own instead of ``sender``.
     """
 
     sender: str
     timeout: timedelta
+    callback_url: CallbackUrl | None = None
+    store_report: StoreReport | None = None
     bounces: BounceAddress | None = None
 
 
@@ -99,6 +104,7 @@ class GatewayAccount:
     sender: str
     has_tls: bool
     ssl_context: ssl.SSLContext
+    options: Mapping[str, str]
 
     @property
     def web_scheme(self) -> str:
@@ -143,9 +149,9 @@ def check_provider_url(url: str, channel: Channel) -> None:
     _capped_provider(url.strip(), channel, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
 
 
-def gateway_account(url: ProviderUrl) -> GatewayAccount:
+def gateway_account(url: ProviderUrl, *more_options: str) -> GatewayAccount:
     """Read the URL of an SMS gateway: ``scheme://user:password@host:port/path?from=…&tls=none&ca=…``."""
-    options = url.options("from", "tls", "ca")
+    options = url.options("from", "tls", "ca", *more_options)
     credentials = url.credentials()
     if credentials is None:
         raise ValueError(f"has a {url.scheme} URL without user and password")
@@ -157,6 +163,7 @@ def gateway_account(url: ProviderUrl) -> GatewayAccount:
         sender=_sender(options),
         has_tls=_has_tls(url, options),
         ssl_context=ssl_context(options.get("ca")),
+        options=options,
     )
 
 

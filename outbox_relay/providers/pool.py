@@ -82,10 +82,16 @@ class SessionPool:
         self.in_use = 0
         self._provider = provider
         self._idle: list[Session] = []
+        # Most providers, also those of other packages, lack it: their connections are of no use without messages.
+        self._stays_bound = getattr(provider, "stays_bound", False)
 
     def has_room(self) -> bool:
         """Return whether another delivery worker may use a session."""
         return self.in_use < self.connections
+
+    def needs_bind(self) -> bool:
+        """Return whether to bind without messages: the provider may have receipts, and no session is bound."""
+        return self._stays_bound and not self.in_use and not any(session.is_bound for session in self._idle)  # type: ignore[attr-defined] # sessions of such a provider have it
 
     async def deliver(self, source: MessageSource) -> None:
         """Deliver through an idle session, or through a new one; raises ProviderDownError."""
@@ -286,6 +292,10 @@ class PooledProvider:
             self.exchange.request_probe_permit(now)
         return self.breaker.has_probe_permit(now)
 
+    def needs_bind(self) -> bool:
+        """Return whether to bind for receipts, because no message does."""
+        return not self.is_paused and self.state() is BreakerState.CLOSED and self.sessions.needs_bind()
+
     def remaining(self) -> timedelta:
         """Return how long it cannot take messages. A pause is checked again soon, because an operator may end it."""
         if self.is_paused:
@@ -328,6 +338,13 @@ class PooledProvider:
             self._probe_succeeded(self.clock())
         finally:
             await self.sessions.close()
+
+    async def bind(self) -> None:
+        """Bind for receipts, and stay bound."""
+        try:
+            await self.deliver(NoMessages())
+        except ProviderDownError as error:
+            self.failed(error.failure)
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -384,10 +401,13 @@ class PooledProvider:
         return self.exchange.is_pending(self.clock())
 
     def is_quiet(self) -> bool:
-        """Return whether the provider is idle: no busy session, recent success, open breaker or permit in hand."""
+        """Return whether the provider is idle: no busy session, recent success, open breaker or permit in hand.
+
+        A provider that needs a bind is not.
+        """
         is_unused = not self.sessions.in_use and self.permits.tokens == 0
         is_rested = self.clock() - self._last_success > RECHECK_SECONDS
-        return is_unused and is_rested and not self.breaker.consecutive_opens
+        return is_unused and is_rested and not self.breaker.consecutive_opens and not self.needs_bind()
 
     def take_update(self) -> ProviderStateUpdate | None:
         """Take what there is to send, or None."""

@@ -151,6 +151,8 @@ class ProviderStateSync:
         for provider in self._providers:
             if provider.needs_login():
                 tasks.create_task(self._log_in(provider))
+            elif provider.needs_bind():
+                tasks.create_task(provider.bind())
 
     async def _log_in(self, provider: PooledProvider) -> None:
         await provider.log_in()

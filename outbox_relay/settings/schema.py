@@ -39,7 +39,18 @@ from outbox_relay.settings.fields import (
 )
 from shared.reports.verp import BounceAddress
 from shared.secrets import SecretKeys
-from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, WebUrl, Whole
+from shared.settings import (
+    Bind,
+    CallbackBaseUrl,
+    Choice,
+    DatabaseUrl,
+    KeyRing,
+    LogLevel,
+    SettingsSchema,
+    Switch,
+    WebUrl,
+    Whole,
+)
 from shared.vocabulary import Channel, Locale
 
 LONGEST_KEPT_DAYS = 36_500
@@ -235,15 +246,6 @@ class RelaySettings(BrandingSettings):
         unit="`Name <address>` or address",
         default=None,
     )
-    feedback_keys: SecretKeys | None = setting(
-        KeyRing,
-        "FEEDBACK_KEYS",
-        "Keys of their own for delivery reports: `id:base64,id:base64`. The first makes the envelope senders of"
-        " BOUNCE_ADDRESS and the entries of the suppression list, all verify. The same as the receiver's. Without them,"
-        " no address is suppressed.",
-        is_secret=True,
-        default=None,
-    )
     bounce_address: str | None = setting(
         Parsed,
         parse_bounce_address,
@@ -278,6 +280,23 @@ class RelaySettings(BrandingSettings):
         " must not be world-readable.",
         is_secret=True,
         must_be_private=True,
+        default=None,
+    )
+    feedback_keys: SecretKeys | None = setting(
+        KeyRing,
+        "FEEDBACK_KEYS",
+        "`id:base64,id:base64`. They authenticate the addresses that bounces and callbacks come back to. The first"
+        " makes new addresses, all verify. The same for relays and receivers.",
+        is_secret=True,
+        default=None,
+    )
+    callback_url: str | None = setting(
+        CallbackBaseUrl,
+        "CALLBACK_URL",
+        "The address at which SMS gateways reach the receiver of callbacks: https, unless they are on this machine."
+        " The same for relays and receivers. Without it, the relay asks Twilio, Kannel and JSON gateways for no"
+        " receipts.",
+        unit="URL",
         default=None,
     )
     bind: tuple[str, int] = setting(
@@ -550,6 +569,8 @@ def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> lis
         errors.append(f"RELAY_ACTIONS_RETENTION_DAYS={actions_kept} is below RELAY_RETENTION_DAYS={kept}")
     if "OPERATOR_WEBHOOK_KEY" in written and "OPERATOR_WEBHOOK_URL" not in written:
         errors.append("OPERATOR_WEBHOOK_KEY is set and OPERATOR_WEBHOOK_URL is not: there is nothing to sign")
+    if "CALLBACK_URL" in written and "FEEDBACK_KEYS" not in written:
+        errors.append("CALLBACK_URL is set and FEEDBACK_KEYS is not: nothing would authenticate the callbacks")
     if "BOUNCE_ADDRESS" in written and "FEEDBACK_KEYS" not in written:
         errors.append("BOUNCE_ADDRESS is set and FEEDBACK_KEYS is not: bounces could not be verified")
     return errors + _one_tap_contradictions(settings) + _dkim_contradictions(settings, written)

@@ -16,6 +16,7 @@ from operator_console.settings import (
     WebSettingsSchema,
 )
 from outbox_relay.settings import RelaySettingsSchema
+from receiver.callbacks.settings import CallbackSettingsSchema
 from shared.reports.report import BounceCause, ReportKind
 from shared.vocabulary import (
     Channel,
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REMOVED_DEVICES = ROOT / "docs" / "decisions" / "0020-remove-devices-that-save-fractions-of-a-millisecond.md"
 FOLDERS = (
-    *("api_service", "outbox_relay", "shared", "operator_console", "devstack"),
+    *("api_service", "outbox_relay", "receiver", "shared", "operator_console", "devstack"),
     *("migrations", "tests", "bench", "docs"),
 )
 PROCESSES = {
@@ -46,6 +47,7 @@ PROCESSES = {
     "outboxctl users": ProfileSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "console": WebSettingsSchema,
+    "receiver of callbacks": CallbackSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,
 }

@@ -122,14 +122,20 @@ def test_units_read_secrets_from_the_installations_folder() -> None:
     assert read == {f"{CONFIGURATION}/secrets/{name}" for name in listed.replace("\\", " ").split()}
 
 
-@pytest.mark.parametrize("process", ["api", "relay", "console"])
+@pytest.mark.parametrize("process", ["api", "relay", "console", "callbacks"])
 def test_suggested_settings_exist(process: str) -> None:
     suggested = re.findall(r"^#([A-Z_]+)=", (UNITS.parent / "etc" / f"{process}.env").read_text(), re.MULTILINE)
-    program = {"api": "api-service", "relay": "outbox-relay", "console": "operator-console"}[process]
+    programs = {
+        "api": "api-service",
+        "relay": "outbox-relay",
+        "console": "operator-console",
+        "callbacks": "signpost-receiver",
+    }
+    program = programs[process]
     if process == "console" and not is_program(program):
         pytest.skip(f"this release has no {program}")
     assert suggested
-    assert set(suggested) <= settings_of([program, "serve"])
+    assert set(suggested) <= settings_of([program, "callbacks" if process == "callbacks" else "serve"])
 
 
 @pytest.mark.parametrize("unit", [unit for unit in NAMES if values_of(unit, "Type") == ["notify"]])
@@ -143,7 +149,7 @@ def test_a_service_has_a_watchdog_and_limits_for_memory_and_tasks(unit: str) -> 
         assert len(values_of(unit, key)) == 1, key
 
 
-@pytest.mark.parametrize("unit", ["api-service.service", "operator-console.service"])
+@pytest.mark.parametrize("unit", ["api-service.service", "operator-console.service", "signpost-callbacks.service"])
 def test_gunicorn_replaces_a_stuck_worker_and_a_stop_ends_before_the_watchdog_kills(unit: str) -> None:
     watchdog, stop = (int(values_of(unit, key)[0]) for key in ("WatchdogSec", "TimeoutStopSec"))
     assert STUCK_SECONDS + watchdog > REPLACE_SECONDS

@@ -15,6 +15,7 @@ from operator_console.settings import (
     WebSettingsSchema,
 )
 from outbox_relay.settings import RelaySettingsSchema
+from receiver.callbacks.settings import CallbackSettingsSchema
 from shared.settings import SettingsSchema
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
@@ -26,6 +27,7 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "operator-console": WebSettingsSchema,
+    "signpost-receiver callbacks": CallbackSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,

@@ -89,6 +89,10 @@ class Database:
     def console_url(self) -> str:
         return self.cluster.url(self.name, user="console")
 
+    @property
+    def receiver_url(self) -> str:
+        return self.cluster.url(self.name, user="receiver")
+
     def share(self, key: object, make: Callable[[], AbstractContextManager[T]]) -> T:
         """Return the object that ``make`` creates. It is created once, and closed with the database."""
         if key not in self.shared:

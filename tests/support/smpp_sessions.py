@@ -7,7 +7,7 @@ from math import inf
 
 from outbox_relay.channels.base import Session
 from outbox_relay.channels.smpp.session import SmppProvider
-from outbox_relay.model import RenderedMessage
+from outbox_relay.model import RenderedMessage, StoreReport
 from shared.vocabulary import Channel
 from tests.support.rendered_messages import a_message
 from tests.support.sms_sessions import provider_at
@@ -24,10 +24,16 @@ def an_sms(
 
 @asynccontextmanager
 async def session_to(
-    smsc: Smsc, *, sender: str = "Signpost", query: str = "&tls=none", seconds: float = 10.0, enquire: float = 30.0
+    smsc: Smsc,
+    *,
+    sender: str = "Signpost",
+    query: str = "&tls=none",
+    seconds: float = 10.0,
+    enquire: float = 30.0,
+    store_report: StoreReport | None = None,
 ) -> AsyncIterator[Session]:
     url = f"smpp://us:p%40ss@127.0.0.1:{smsc.port}?from={sender}{query}"
-    provider = provider_at(url, seconds=seconds)
+    provider = provider_at(url, seconds=seconds, store_report=store_report)
     assert isinstance(provider, SmppProvider)
     session = replace(provider, smsc=replace(provider.smsc, enquire_seconds=enquire)).session()
     try:

@@ -6,28 +6,40 @@ from datetime import timedelta
 
 from outbox_relay.channels.base import Provider, Session
 from outbox_relay.channels.urls import DeliveryContext, providers_from
-from outbox_relay.model import Failure, RenderedMessage, Sent
+from outbox_relay.model import Failure, RenderedMessage, Sent, StoreReport
+from shared.reports.callback_urls import CallbackUrl
 from shared.vocabulary import Channel
 from tests.support.rendered_messages import ListSource
 
 
-def provider_at(url: str, *, seconds: float = 10.0) -> Provider:
-    [capped] = providers_from(url, Channel.SMS, DeliveryContext(sender="", timeout=timedelta(seconds=seconds)))
+def provider_at(
+    url: str,
+    *,
+    seconds: float = 10.0,
+    callback_url: CallbackUrl | None = None,
+    store_report: StoreReport | None = None,
+) -> Provider:
+    context = DeliveryContext("", timedelta(seconds=seconds), callback_url, store_report)
+    [capped] = providers_from(url, Channel.SMS, context)
     return capped.provider
 
 
 @asynccontextmanager
-async def session_at(url: str, *, seconds: float = 10.0) -> AsyncIterator[Session]:
-    session = provider_at(url, seconds=seconds).session()
+async def session_at(
+    url: str, *, seconds: float = 10.0, callback_url: CallbackUrl | None = None
+) -> AsyncIterator[Session]:
+    session = provider_at(url, seconds=seconds, callback_url=callback_url).session()
     try:
         yield session
     finally:
         await session.close()
 
 
-async def result_through(url: str, rendered: RenderedMessage) -> Sent | Failure:
+async def result_through(
+    url: str, rendered: RenderedMessage, callback_url: CallbackUrl | None = None
+) -> Sent | Failure:
     """Submit one message, and return its delivery result."""
     source = ListSource([rendered])
-    async with session_at(url) as session:
+    async with session_at(url, callback_url=callback_url) as session:
         await session.deliver(source)
     return source.result(rendered)

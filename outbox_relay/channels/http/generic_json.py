@@ -9,6 +9,7 @@ from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayRespons
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures.http import from_http_status
 from outbox_relay.model import Failure, RenderedMessage, Sent
+from shared.reports.callback_urls import CallbackUrl, Gateway
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 
@@ -20,14 +21,18 @@ class GenericJsonApi:
     name: str
     url: str
     token: str = field(repr=False)
+    callback_url: CallbackUrl | None = None
 
     def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
         message = rendered.message
+        body = {"to": message.recipient, "text": rendered.content.decode(), "id": str(message.id)}
+        if self.callback_url:
+            body["callback_url"] = self.callback_url(Gateway.JSON, message.id, message.recipient)
         return {
             "method": "POST",
             "url": self.url,
-            "json": {"to": message.recipient, "text": rendered.content.decode(), "id": str(message.id)},
+            "json": body,
             "headers": {"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(message.id)},
         }
 
@@ -48,7 +53,9 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     if url.scheme == "http+json" and not is_loopback(host):
         raise ValueError("has a http+json URL to another machine: its token would go in clear")
     at = url.netloc.rpartition("@")[2]
-    api = GenericJsonApi(f"{url.scheme}:{at}", f"{url.scheme.removesuffix('+json')}://{at}{url.path}", token)
+    api = GenericJsonApi(
+        f"{url.scheme}:{at}", f"{url.scheme.removesuffix('+json')}://{at}{url.path}", token, context.callback_url
+    )
     return HttpProvider(api, ssl_context(options.get("ca")), context.timeout.total_seconds())
 
 

@@ -13,11 +13,17 @@ from outbox_relay.channels.http.session import GatewayResponse, HttpProvider
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from outbox_relay.sms_segments import Alphabet, alphabet_of
+from shared.reports.callback_urls import CallbackUrl, Gateway
 from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
 DEFAULT_PORT = 13013
 SENDSMS_PATH = "/cgi-bin/sendsms"
+
+DLR_MASK = 31
+"""Asks for reports of all kinds."""
+DLR_QUERY = "?type=%d&id=%F&answer=%A"
+"""Kannel replaces the kind of report, the SMSC's id of the message, and the SMSC's text."""
 
 ACCEPTED = 202
 ACCEPTED_TEXTS = ("0: Accepted", "3: Queued")
@@ -47,6 +53,7 @@ class KannelApi:
     user: str
     password: str = field(repr=False)
     sender: str
+    callback_url: CallbackUrl | None = None
 
     def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message. Kannel splits a long one into segments itself."""
@@ -61,6 +68,9 @@ class KannelApi:
         }
         if rendered.valid_seconds is not None:
             params["validity"] = str(max(rendered.valid_seconds // 60, 1))  # in minutes
+        if self.callback_url:
+            url = self.callback_url(Gateway.KANNEL, rendered.message.id, rendered.message.recipient)
+            params |= {"dlr-mask": str(DLR_MASK), "dlr-url": url + DLR_QUERY}
         return {"method": "GET", "url": self.url, "params": params | ({"from": self.sender} if self.sender else {})}
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
@@ -97,7 +107,9 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = gateway_account(url)
     at, credentials = host_and_port(account.host, account.port or DEFAULT_PORT), account.credentials
     sendsms = f"{account.web_scheme}://{at}{account.path or SENDSMS_PATH}"
-    api = KannelApi(f"kannel:{at}", sendsms, credentials.user, credentials.password, account.sender)
+    api = KannelApi(
+        f"kannel:{at}", sendsms, credentials.user, credentials.password, account.sender, context.callback_url
+    )
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 
 

@@ -12,11 +12,16 @@ from typing import Any
 from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
+from shared.reports.callback_urls import CallbackUrl, Gateway
 from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
 LONGEST_VALIDITY_SECONDS = 36_000
 """The highest ValidityPeriod, and Twilio's default. Beyond it Twilio refuses the message (error 21624)."""
+
+REPEAT = "#rc=5&rp=5xx,ct,rt"
+"""Makes Twilio repeat a callback up to five times after an error or a timeout. It does not send this part.
+https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides"""
 
 # Twilio adds and splits codes over time. The tables list those that are clearly about one number or one text. Any
 # other code is the provider's fault.
@@ -69,6 +74,7 @@ class TwilioApi:
     sid: str
     token: str = field(repr=False)
     sender: str
+    callback_url: CallbackUrl | None = None
 
     def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
@@ -76,6 +82,9 @@ class TwilioApi:
         data = {"To": rendered.message.recipient, sender: self.sender, "Body": rendered.content.decode()}
         if rendered.valid_seconds is not None:
             data["ValidityPeriod"] = str(min(rendered.valid_seconds, LONGEST_VALIDITY_SECONDS))
+        if self.callback_url:
+            url = self.callback_url(Gateway.TWILIO, rendered.message.id, rendered.message.recipient)
+            data["StatusCallback"] = url + REPEAT
         return {
             "method": "POST",
             "url": f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json",
@@ -109,7 +118,9 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
         raise ValueError("has a twilio URL with a path, or without a from")
     at, credentials = host_and_port(account.host, account.port), account.credentials
     base_url = f"{account.web_scheme}://{at}"
-    api = TwilioApi(f"twilio:{at}", base_url, credentials.user, credentials.password, account.sender)
+    api = TwilioApi(
+        f"twilio:{at}", base_url, credentials.user, credentials.password, account.sender, context.callback_url
+    )
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 
 

@@ -8,6 +8,7 @@ the relay needs them.
 import asyncio
 import ssl
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count
@@ -34,6 +35,9 @@ LONGEST_VALIDITY_SECONDS = 30 * 86_400
 """More than any message lives, and within the two digits of the days."""
 LONGEST_SYSTEM_ID, LONGEST_PASSWORD = 15, 8
 """Octets (§4.1.1)."""
+
+MOST_DELIVERIES = 100
+"""Messages from the SMSC that are handled at once; it has to send others again. Windows are usually shorter."""
 
 INTERFACE_VERSION = 0x34
 MESSAGE_PAYLOAD = 0x0424
@@ -84,9 +88,12 @@ class Command(IntEnum):
     """The commands in use. A response's command is its request's plus ``RESPONSE`` (§5.1.2.1)."""
 
     GENERIC_NACK = 0x80000000
+    BIND_RECEIVER = 0x00000001
     BIND_TRANSMITTER = 0x00000002
     SUBMIT_SM = 0x00000004
+    DELIVER_SM = 0x00000005
     UNBIND = 0x00000006
+    BIND_TRANSCEIVER = 0x00000009
     ENQUIRE_LINK = 0x00000015
 
 
@@ -144,7 +151,7 @@ def address_of(text: str) -> Address:
     return Address(1 if text.startswith("+") else 0, 1, digits)
 
 
-def submit_sm(sequence: int, sender: str, rendered: RenderedMessage) -> bytes:
+def submit_sm(sequence: int, sender: str, rendered: RenderedMessage, *, wants_receipt: bool = False) -> bytes:
     """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.4.1)."""
     text = rendered.content.decode()
     octets = encoded(text)
@@ -156,7 +163,8 @@ def submit_sm(sequence: int, sender: str, rendered: RenderedMessage) -> bytes:
         bytes(3),  # esm_class, protocol_id, priority_flag
         _c_string(""),  # schedule_delivery_time
         _c_string(validity_period(rendered.valid_seconds)),
-        bytes([0, 0, _DATA_CODING[alphabet_of(text)], 0]),  # receipt, replacing, data_coding, sm_default_msg_id
+        # registered_delivery, replace_if_present_flag, data_coding, sm_default_msg_id
+        bytes([wants_receipt, 0, _DATA_CODING[alphabet_of(text)], 0]),
         bytes([len(octets)]) + octets if is_short else bytes([0]) + OPTION.pack(MESSAGE_PAYLOAD, len(octets)) + octets,
     )
     return _pdu(Command.SUBMIT_SM, sequence, b"".join(fields))
@@ -175,10 +183,10 @@ def validity_period(seconds: int | None) -> str:
     return f"0000{days:02}{hour:02}{minute:02}{second:02}000R"
 
 
-def bind_transmitter(sequence: int, system_id: str, password: str) -> bytes:
-    """Build a bind_transmitter (§4.1.1), without system_type, TON, NPI and address_range."""
+def bind(command: Command, sequence: int, system_id: str, password: str) -> bytes:
+    """Build a bind (§4.1.1, §4.1.3, §4.1.5), without system_type, TON, NPI and address_range."""
     credentials = _c_string(system_id) + _c_string(password) + _c_string("")
-    return _pdu(Command.BIND_TRANSMITTER, sequence, credentials + bytes([INTERFACE_VERSION, 0, 0]) + _c_string(""))
+    return _pdu(command, sequence, credentials + bytes([INTERFACE_VERSION, 0, 0]) + _c_string(""))
 
 
 def status_name(status: int) -> str:
@@ -195,12 +203,16 @@ def _pdu(command: int, sequence: int, body: bytes = b"", status: int = 0) -> byt
     return HEADER.pack(HEADER.size + len(body), command, status, sequence) + body
 
 
+TakeDelivery = Callable[[bytes], Awaitable[Status]]
+"""Handles the body of a deliver_sm, and returns the status of the response."""
+
+
 @dataclass(frozen=True)
 class Smsc:
     """Where and how to bind.
 
     ``timeout`` is the limit for one message, in seconds. Other steps have the limit ``step_seconds``, which is never
-    longer.
+    longer. ``take_delivery`` handles messages from the SMSC; without it, the relay binds as a transmitter only.
     """
 
     host: str
@@ -210,6 +222,7 @@ class Smsc:
     password: str = field(repr=False)
     timeout: float
     enquire_seconds: float = ENQUIRE_SECONDS
+    take_delivery: TakeDelivery | None = None
 
     @property
     def name(self) -> str:
@@ -223,7 +236,11 @@ class Smsc:
 
 
 class RefusedError(ConnectionError):
-    """The SMSC refuses the bind."""
+    """The SMSC refuses the bind. ``status`` is its command_status."""
+
+    def __init__(self, text: str, status: int = Status.ESME_RUNKNOWNERR) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class SmppConnection:
@@ -236,17 +253,21 @@ class SmppConnection:
         self._writer = writer
         self._sequence = count(1)
         self._pending: dict[int, asyncio.Future[Pdu]] = {}
+        self._deliveries = set[asyncio.Task[None]]()
         self._tasks = [asyncio.create_task(self._read())]
 
     @classmethod
-    async def open(cls, smsc: Smsc) -> Self:
-        """Connect and bind. Raises OSError, also if the SMSC refuses or does not respond in time."""
+    async def open(cls, smsc: Smsc, role: Command = Command.BIND_TRANSMITTER) -> Self:
+        """Connect and bind, by default as a transmitter.
+
+        Raises OSError, also if the SMSC refuses or does not respond in time.
+        """
         async with asyncio.timeout(smsc.step_seconds):
             with readable_certificate():
                 reader, writer = await asyncio.open_connection(smsc.host, smsc.port, ssl=smsc.ssl_context)
         connection = cls(smsc, reader, writer)
         try:
-            await connection._bind()
+            await connection._bind(role)
         except BaseException:
             connection.abort(ConnectionAbortedError("the relay broke off"))
             raise
@@ -274,7 +295,7 @@ class SmppConnection:
             pass
         finally:
             self.abort(ConnectionAbortedError("closed by the relay"))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._deliveries, return_exceptions=True)
 
     def abort(self, error: OSError) -> None:
         """End the connection at once, and fail all requests without a response."""
@@ -292,15 +313,14 @@ class SmppConnection:
                 response.exception()
         self._pending.clear()
 
-    async def _bind(self) -> None:
+    async def _bind(self, role: Command) -> None:
         sequence = self.next_sequence()
-        # A transmitter only submits: the relay uses no delivery receipts.
-        pdu = bind_transmitter(sequence, self._smsc.system_id, self._smsc.password)
+        pdu = bind(role, sequence, self._smsc.system_id, self._smsc.password)
         async with timeout_with_grace(self._smsc.step_seconds):
             response = await self.request(sequence, pdu)
         if response.status != Status.ESME_ROK:
-            raise RefusedError(f"bind: {status_name(response.status)}")
-        if not response.is_response_to(Command.BIND_TRANSMITTER):
+            raise RefusedError(f"bind: {status_name(response.status)}", response.status)
+        if not response.is_response_to(role):
             raise RefusedError(f"bind: the reply is {response.command:#010x}")
         if not self.is_open:  # data that followed the response has already ended the connection
             raise ConnectionResetError("the SMSC closed the connection")
@@ -342,5 +362,25 @@ class SmppConnection:
         elif pdu.command == Command.UNBIND:
             self._writer.write(_pdu(pdu.command | RESPONSE, pdu.sequence))
             self.abort(ConnectionResetError("the SMSC has unbound us"))
+        elif pdu.command == Command.DELIVER_SM and self._smsc.take_delivery:
+            self._start_delivery(pdu, self._smsc.take_delivery)
         else:
             self._writer.write(_pdu(Command.GENERIC_NACK, pdu.sequence, status=Status.ESME_RINVCMDID))
+
+    def _start_delivery(self, pdu: Pdu, take: TakeDelivery) -> None:
+        """Handle a message from the SMSC in a task: responses to our own requests must not wait for the database."""
+        if len(self._deliveries) >= MOST_DELIVERIES:
+            self._respond(pdu, Status.ESME_RMSGQFUL)
+            return
+        task = asyncio.create_task(self._deliver(pdu, take))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _deliver(self, pdu: Pdu, take: TakeDelivery) -> None:
+        status = await take(pdu.body)
+        if self.is_open:
+            self._respond(pdu, status)
+
+    def _respond(self, pdu: Pdu, status: Status) -> None:
+        """Respond to a deliver_sm. The message_id in its response is not used (§4.6.2)."""
+        self._writer.write(_pdu(pdu.command | RESPONSE, pdu.sequence, b"\0", status))

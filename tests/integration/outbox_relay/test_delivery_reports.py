@@ -1,6 +1,5 @@
 """Delivery reports: matched to sent messages, in any order, and applied once."""
 
-import base64
 from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
@@ -14,12 +13,10 @@ from shared.reports.report import ReportKind, ReportSource
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
-from tests.support.delivery_reports import FEEDBACK_KEYS, POLICY, RECIPIENT, apply_reports, bounce, store
-from tests.support.eventually import eventually
+from tests.support.delivery_reports import POLICY, RECIPIENT, apply_reports, bounce, store
 from tests.support.fallbacks import budgets_of, fall_back
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
-from tests.support.relays import running_relay
 
 BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 BY_MAIL = Sent("smtp:mx:25", "queued-1")
@@ -251,14 +248,6 @@ def test_reports_without_a_match_are_deleted_after_a_week_and_others_with_their_
     outbox.execute("delete from outbox_messages")
     turn(maintenance)
     assert outbox.number("select count(*) from delivery_reports") == 0
-
-
-def test_the_leading_relay_applies_reports_and_falls_back_by_itself(api: ApiUnderTest, outbox: Outbox) -> None:
-    registration_id = api.registered(**BOTH)
-    bounce(outbox.database, sent(outbox))
-    keys = ",".join(f"{name}:{base64.b64encode(key).decode()}" for name, key in FEEDBACK_KEYS.by_id.items())
-    with running_relay(outbox.database, FEEDBACK_KEYS=keys, SMS_PROVIDERS="console:"):
-        eventually(lambda: [message.channel for message in api.messages(registration_id)] == ["sms", "email"])
 
 
 def test_the_relay_may_change_only_whether_a_fallback_is_due(outbox: Outbox) -> None:

@@ -131,6 +131,8 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.SMS, "kannel://u:hunter2@a.example?to=1", "with an option other than ca and from and tls"),
         (Channel.SMS, "smpp://u:hunter2@a.example", "whose from is not 1 to 20 plain characters"),
         (Channel.SMS, "smpp://u:hunter2@a.example?from=Caf%C3%A9", "whose from is not 1 to 20 plain characters"),
+        (Channel.SMS, "smpp://u:hunter2@a.example?from=1&receipts=no", "whose receipts are not one of yes, decimal"),
+        (Channel.SMS, "twilio://u:hunter2@a.example?from=1&receipts=yes", "with an option other than"),
         (Channel.SMS, "smpp://u:hunter2hunter2@a.example?from=1", "with a user over 15 or a password over 8"),
         (Channel.SMS, "http+json://hunter2@a.example/", "to another machine: its token would go in clear"),
     ],

@@ -113,3 +113,17 @@ def test_secrets_and_addresses_of_operators_are_not_shown() -> None:
     hidden = ("ops@example.org", "k" * 16, "https://hook", "hush", "relay@db")
     assert [text for text in hidden if text in shown] == []
     assert "batch_size=500" in shown
+
+
+def test_callbacks_need_keys_that_authenticate_them() -> None:
+    assert errors_in(CALLBACK_URL="https://callbacks.example.org") == [
+        "CALLBACK_URL is set and FEEDBACK_KEYS is not: nothing would authenticate the callbacks"
+    ]
+    assert read(CALLBACK_URL="https://callbacks.example.org", FEEDBACK_KEYS=SECRET_KEYS).callback_url
+    assert read(CALLBACK_URL="http://127.0.0.1:8006", FEEDBACK_KEYS=SECRET_KEYS).callback_url
+
+
+def test_callbacks_from_other_machines_need_https() -> None:
+    assert errors_in(CALLBACK_URL="http://callbacks.example.org", FEEDBACK_KEYS=SECRET_KEYS) == [
+        "CALLBACK_URL='http://callbacks.example.org' is not an https URL"
+    ]

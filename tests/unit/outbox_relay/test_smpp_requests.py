@@ -1,12 +1,12 @@
 """The octets of SMPP requests, as in SMPP 3.4 §4.1.1 and §4.4.1."""
 
-from outbox_relay.channels.smpp.connection import bind_transmitter, status_name, submit_sm
+from outbox_relay.channels.smpp.connection import Command, bind, status_name, submit_sm
 from tests.support.smpp_sessions import an_sms
 
 
 def test_a_bind_has_the_credentials_and_the_version() -> None:
     header = bytes.fromhex("0000001b 00000002 00000000 00000007")
-    assert bind_transmitter(7, "us", "pw") == header + b"us\0pw\0\0\x34\0\0\0"
+    assert bind(Command.BIND_TRANSMITTER, 7, "us", "pw") == header + b"us\0pw\0\0\x34\0\0\0"
 
 
 def test_a_short_text_is_in_short_message() -> None:

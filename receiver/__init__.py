@@ -1,0 +1,1 @@
+"""Takes reports about sent messages from outside. Can do nothing but store them."""

@@ -1,0 +1,41 @@
+"""The metrics of the receiver of callbacks, which the admin listener serves, and the observation of requests."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from shared.web.instrumentation import RequestObserver
+
+_registry = CollectorRegistry()
+
+READY = Gauge(
+    "signpost_callbacks_ready",
+    "Whether the database is writable and has a current schema.",
+    registry=_registry,
+    multiprocess_mode="max",  # only the parent process sets it
+)
+REQUEST_DURATION = Histogram(
+    "signpost_callbacks_request_duration_seconds",
+    "Time from a request's first line to its response.",
+    ["route", "method", "status"],
+    registry=_registry,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+)
+RECEIPTS = Counter(
+    "signpost_callbacks_receipts_total",
+    "Receipts by gateway and kind: new ones, repetitions, and `no_news`, such as that the message is on its way.",
+    ["gateway", "kind"],
+    registry=_registry,
+)
+REPEATED = Counter(
+    "signpost_callbacks_repeated_total", "Receipts that were stored before.", ["gateway"], registry=_registry
+)
+REFUSED = Counter(
+    "signpost_callbacks_refused_total",
+    "Callbacks that were not accepted: `wrong_mac` in the address, or `wrong_signature`.",
+    ["gateway", "reason"],
+    registry=_registry,
+)
+OBSERVER = RequestObserver(
+    REQUEST_DURATION,
+    methods=("GET", "POST"),
+    headers={"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"},
+)

@@ -1,0 +1,92 @@
+"""The receiver of callbacks as a process: its log, its probes and its settings."""
+
+import os
+import subprocess
+from uuid import UUID
+
+import httpx
+
+from shared.reports.callback_urls import Gateway
+from tests.support.callbacks import (
+    NUMBER,
+    path_for,
+    receiver_settings,
+    reports,
+    running_receiver,
+    twilio_signature,
+    url_for,
+)
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.processes import SCRIPTS
+
+MESSAGE = UUID("01a20b60-dd2c-76fb-8a8d-5af8658b6493")
+
+
+def test_gateways_are_served_and_no_secret_is_logged(database: Database) -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "delivered", "To": NUMBER, "Body": "Your code is 123456"}
+    twilio, kannel = path_for(Gateway.TWILIO, MESSAGE), path_for(Gateway.KANNEL, MESSAGE)
+    with running_receiver(database) as receiver:
+        with httpx.Client(base_url=receiver.base_url) as client:
+            signature = twilio_signature(url_for(Gateway.TWILIO, MESSAGE), form)
+            assert client.post(twilio, data=form, headers=signature).status_code == 204
+            assert client.get(f"{kannel}?type=2&id=7&answer=NACK%2F11%2F{NUMBER}").status_code == 200
+            assert client.post(twilio[:-1], data=form).status_code == 404
+            assert client.post(twilio, data=form).status_code == 403
+            assert client.get(twilio).status_code == 405
+            assert client.get(f"{kannel}?id={'7' * 5000}").status_code == 414
+        assert len(reports(database)) == 2
+        served = [line["route"] for line in receiver.log_lines() if line["event"] == "request served"]
+        assert "/callbacks/twilio/<token>" in served
+        log = receiver.log_text()
+    for secret in (twilio.rpartition("/")[2], kannel.rpartition("/")[2], NUMBER.lstrip("+"), "123456", "SM1"):
+        assert secret not in log
+
+
+def test_the_admin_listener_reports_readiness_and_counts(database: Database) -> None:
+    with running_receiver(database) as receiver:
+        httpx.post(f"{receiver.base_url}{path_for(Gateway.JSON, MESSAGE)}", json={"status": "delivered"})
+        httpx.post(f"{receiver.base_url}/callbacks/json/forged", json={"status": "delivered"})
+        assert receiver.admin("/readyz").json() == {"status": "ready"}
+        assert receiver.admin("/livez").is_success
+        metrics = receiver.admin("/metrics").text
+    assert 'signpost_callbacks_receipts_total{gateway="json",kind="delivered"} 1.0' in metrics
+    assert 'signpost_callbacks_refused_total{gateway="json",reason="wrong_mac"} 1.0' in metrics
+    assert "signpost_callbacks_ready 1.0" in metrics
+
+
+def test_sigterm_ends_the_receiver(database: Database) -> None:
+    with running_receiver(database) as receiver:
+        receiver.process.terminate()
+        assert eventually(lambda: receiver.process.poll() is not None)
+        assert receiver.process.returncode == 0
+
+
+def test_wrong_settings_are_reported_together(database: Database) -> None:
+    settings = receiver_settings(database, CALLBACK_URL="http://example.org", TWILIO_AUTH_TOKEN="short")
+    checked = subprocess.run(
+        [SCRIPTS / "signpost-receiver", "check-callbacks"],
+        env=settings | {"PATH": os.environ["PATH"], "FEEDBACK_KEYS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert checked.returncode == 2
+    assert checked.stderr.splitlines() == [
+        "settings: FEEDBACK_KEYS is not set",
+        "settings: CALLBACK_URL='http://example.org' is not an https URL",
+        "settings: TWILIO_AUTH_TOKEN has a token with fewer than 16 characters, or not of ASCII",
+    ]
+
+
+def test_right_settings_reach_the_database(database: Database) -> None:
+    checked = subprocess.run(
+        [SCRIPTS / "signpost-receiver", "check-callbacks", "--connect"],
+        env=receiver_settings(database) | {"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert checked.stdout.splitlines() == ["settings: all well", "DATABASE_URL: connected"]

@@ -1,0 +1,60 @@
+"""A Kannel between the relay and an SMSC: its delivery reports reach the receiver of callbacks."""
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.callbacks import FEEDBACK_KEYS, reports, running_receiver
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.forwarding import unused_port
+from tests.support.kannel import kannel
+from tests.support.outbox import Outbox
+from tests.support.relays import running_relay
+from tests.support.smsc import Smsc, receipt
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "cause"),
+    [("DELIVRD", "delivered", None), ("UNDELIV", "bounced", "recipient"), ("REJECTD", "bounced", "policy")],
+)
+async def test_a_delivery_report_of_kannel_names_its_message(
+    outbox: Outbox, state: str, kind: str, cause: str | None
+) -> None:
+    [message_id] = outbox.put(channel="sms", recipient="'+33612345678'")
+    port = unused_port()
+    base = f"http://127.0.0.1:{port}"
+    async with Smsc(id_of=lambda number: f"{number:08}") as smsc:
+        with ExitStack() as stack:
+            gateway = await asyncio.to_thread(stack.enter_context, kannel(smsc.port))
+            running = running_receiver(outbox.database, bind=f"127.0.0.1:{port}", CALLBACK_URL=base)
+            await asyncio.to_thread(stack.enter_context, running)
+            settings = {"SMS_PROVIDERS": gateway.provider, "CALLBACK_URL": base, "FEEDBACK_KEYS": FEEDBACK_KEYS}
+            stack.enter_context(running_relay(outbox.database, **settings))
+            await smsc.wait_for(smsc.has_submission)
+            assert await smsc.deliver(receipt("00000001", state)) == 0
+            stored = await asyncio.to_thread(eventually, lambda: reports(outbox.database, "message_id, kind, cause"))
+    assert smsc.submitted[0].registered_delivery & 1
+    assert stored == [(message_id, kind, cause)]
+    [(diagnostic, source)] = reports(outbox.database, "diagnostic, source")
+    assert (diagnostic, source) == (None, "kannel")
+
+
+async def test_kannel_repeats_a_report_until_the_receiver_is_back(outbox: Outbox, database: Database) -> None:
+    [message_id] = outbox.put(channel="sms", recipient="'+33612345678'")
+    port = unused_port()
+    base = f"http://127.0.0.1:{port}"
+    async with Smsc(id_of=lambda number: f"{number:08}") as smsc:
+        with ExitStack() as stack:
+            gateway = await asyncio.to_thread(stack.enter_context, kannel(smsc.port))
+            settings = {"SMS_PROVIDERS": gateway.provider, "CALLBACK_URL": base, "FEEDBACK_KEYS": FEEDBACK_KEYS}
+            stack.enter_context(running_relay(database, **settings))
+            await smsc.wait_for(smsc.has_submission)
+            assert await smsc.deliver(receipt("00000001")) == 0
+            running = running_receiver(database, bind=f"127.0.0.1:{port}", CALLBACK_URL=base)
+            await asyncio.to_thread(stack.enter_context, running)
+            stored = await asyncio.to_thread(eventually, lambda: reports(database, "message_id, kind"))
+    assert stored == [(message_id, "delivered")]

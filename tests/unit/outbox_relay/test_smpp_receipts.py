@@ -1,0 +1,32 @@
+"""Receipts in a deliver_sm, from any bytes."""
+
+from contextlib import suppress
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from outbox_relay.channels.smpp.receipts import IdForm, receipt_in
+from tests.support.smsc import RECEIPT, deliver_sm
+
+
+@given(st.binary(max_size=400), st.sampled_from(IdForm))
+@example(b"", IdForm.SAME)
+def test_any_bytes_are_a_receipt_or_none_or_an_error_of_the_smsc(body: bytes, form: IdForm) -> None:
+    with suppress(ValueError):
+        receipt = receipt_in(body)
+        if receipt:
+            receipt.report("smpp:smsc.example.org", form)
+
+
+@given(
+    st.binary(max_size=200), st.dictionaries(st.integers(0, 0xFFFF), st.binary(max_size=70)), st.sampled_from(IdForm)
+)
+def test_the_report_of_any_receipt_can_be_stored(text: bytes, options: dict[int, bytes], form: IdForm) -> None:
+    receipt = receipt_in(deliver_sm(text, esm_class=RECEIPT, options=options))
+    assert receipt
+    report = receipt.report("smpp:smsc.example.org", form)
+    if report:
+        assert report.provider_message_id
+        assert report.provider_message_id.isprintable()
+        assert len(report.provider_message_id) <= 200
+        assert len(report.status_code or "") <= 40
