@@ -11,6 +11,7 @@ RUN python -m venv /opt/signpost && /opt/signpost/bin/pip install --no-cache-dir
 COPY pyproject.toml README.md LICENSE ./
 COPY api_service api_service
 COPY outbox_relay outbox_relay
+COPY receiver receiver
 COPY operator_console operator_console
 COPY receiver receiver
 COPY tenants tenants

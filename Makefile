@@ -61,7 +61,7 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, nginx, Caddy, Kannel, and an SMSC on node
+interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, and an SMSC on node
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) smpp@$(NODE_SMPP)
 	@$(BIN)/pytest --numprocesses 2 tests/interop
 

@@ -92,14 +92,14 @@ make_configuration() {
     mkdir -p "$configuration/secrets"
     chmod 755 "$configuration"
     chmod 700 "$configuration/secrets"
-    for process in api relay console callbacks; do
+    for process in api relay console receiver callbacks; do
         keep 644 "$configuration/$process.env" <"$source/deploy/etc/$process.env"
     done
     # Empty files count as unset settings; `check-settings` lists the required ones.
     for secret in owner-database-url api-database-url relay-database-url console-database-url secret-keys \
         relay-listen-database-url email-providers sms-providers dkim-key \
         operator-webhook-url operator-webhook-key provision-database-url \
-        receiver-database-url feedback-keys twilio-auth-token; do
+        receiver-database-url feedback-keys bounce-imap-url twilio-auth-token; do
         keep 600 "$configuration/secrets/$secret" </dev/null
     done
 }

@@ -1,1 +1,1 @@
-"""Takes reports about sent messages from outside. Can do nothing but store them."""
+"""Receivers of delivery reports: they store what mail servers and providers report, and can do nothing else."""

@@ -14,12 +14,13 @@ keep() { # keep NAME VALUE: write it, unless it is there
 
 fresh() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
-for login in owner api relay console; do
+for login in owner api relay console receiver; do
     keep "$login-password" "$(fresh 24)"
     keep "$login-database-url" "postgresql+psycopg://$login:$(cat "$folder/$login-password")@postgres/signpost"
 done
 keep organizer-password "$(fresh 24)"
 keep provision-database-url "postgresql+psycopg://organizer:$(cat "$folder/organizer-password")@postgres/postgres"
 keep secret-keys "first:$(head -c 32 /dev/urandom | base64)"
+keep feedback-keys "first:$(head -c 32 /dev/urandom | base64)"
 keep email-providers "smtp://mailpit:1025?tls=none"
 keep sms-providers ""

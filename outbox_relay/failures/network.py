@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from outbox_relay.model import Failure, FailureClass
+from shared.masks import printable
 
 LONGEST_WAIT = timedelta(days=1)
 """The longest wait that a provider may ask for. A longer one is taken for a mistake."""
@@ -150,10 +151,3 @@ def retry_after_in(text: str) -> timedelta | None:
     if found is None:
         return None
     return min(timedelta(seconds=int(found[1]) * _SECONDS_PER[found[2][0].lower()]), LONGEST_WAIT)
-
-
-def printable(text: str) -> str:
-    """Replace unprintable characters by spaces: line ends, and NUL and surrogates, which PostgreSQL rejects."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else " " for character in text).strip()

@@ -24,6 +24,7 @@ MISSPELT = {
     "api-service": ("API_WORKER", "API_WORKERS"),
     "operator-console": ("CONSOLE_THREAD", "CONSOLE_THREADS"),
     "outbox-relay": ("RELAY_BATCHSIZE", "RELAY_BATCH_SIZE"),
+    "signpost-receiver": ("BOUNCE_IMAP_SECOND", "BOUNCE_IMAP_SECONDS"),
 }
 WRONG_PASSWORD = 14
 """ESME_RINVPASWD."""
@@ -34,6 +35,7 @@ def check(program: str, *options: str, **settings: str) -> "subprocess.Completed
         "PATH": os.environ["PATH"],
         "DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/signpost",
         "SECRET_KEYS": SECRET_KEYS,
+        "FEEDBACK_KEYS": SECRET_KEYS,
         "PUBLIC_URL": PUBLIC_URL,
         "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
         "EMAIL_PROVIDERS": "console:",
@@ -50,7 +52,9 @@ def test_a_misspelt_setting_gets_a_warning_with_the_right_name(program: str) -> 
     assert done.stderr == f"settings: warning: {wrong} is not a setting; did you mean {right}?\n"
 
 
-@pytest.mark.parametrize(("program", "user"), [("api-service", "api"), ("operator-console", "console")])
+@pytest.mark.parametrize(
+    ("program", "user"), [("api-service", "api"), ("operator-console", "console"), ("signpost-receiver", "receiver")]
+)
 def test_a_service_tries_its_database(program: str, user: str, database: Database) -> None:
     def outcome(url: str) -> tuple[int, str]:
         done = check(program, "--connect", DATABASE_URL=url)

@@ -41,7 +41,16 @@ def test_paths_of_an_installation_in_the_docs_are_those_it_creates() -> None:
         for command in typed()
         for path in re.findall(r"/etc/signpost/([\w./-]*\w)", command.line)
     }
-    others = {"api.env", "relay.env", "relay-2.env", "console.env", "callbacks.env", "secrets", "profile.json"}
+    others = {
+        "api.env",
+        "relay.env",
+        "relay-2.env",
+        "console.env",
+        "receiver.env",
+        "callbacks.env",
+        "secrets",
+        "profile.json",
+    }
     lost = {
         (page, path)
         for page, path in named

@@ -17,6 +17,7 @@ from operator_console.settings import (
 )
 from outbox_relay.settings import RelaySettingsSchema
 from receiver.callbacks.settings import CallbackSettingsSchema
+from receiver.settings import ReceiverSettingsSchema
 from shared.reports.report import BounceCause, ReportKind
 from shared.vocabulary import (
     Channel,
@@ -47,6 +48,7 @@ PROCESSES = {
     "outboxctl users": ProfileSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "console": WebSettingsSchema,
+    "receiver": ReceiverSettingsSchema,
     "receiver of callbacks": CallbackSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,

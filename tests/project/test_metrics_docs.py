@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from api_service import metrics as api_metrics
 from operator_console.web import metrics as console_metrics
 from outbox_relay import metrics as relay_metrics
+from receiver import metrics as receiver_metrics
 from receiver.callbacks import metrics as callback_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def test_every_alarm_is_documented_with_its_severity() -> None:
 
 
 def metrics() -> list[Any]:
-    modules = (api_metrics, console_metrics, callback_metrics, relay_metrics)
+    modules = (api_metrics, console_metrics, callback_metrics, relay_metrics, receiver_metrics)
     values = [value for module in modules for name, value in vars(module).items() if name.isupper()]
     return [value for value in values if hasattr(type(value), "collect") and value is not REGISTRY]
 

@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
     for unit in UNITS.glob("*.service"):
         for path in credentials_of(unit.name).values():
             below(tmp_path, path).touch()
-    for process in ("api", "relay", "console", "callbacks"):
+    for process in ("api", "relay", "console", "receiver", "callbacks"):
         shutil.copy(ROOT / "deploy" / "etc" / f"{process}.env", below(tmp_path, CONFIGURATION))
     return tmp_path
 

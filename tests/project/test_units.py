@@ -122,17 +122,12 @@ def test_units_read_secrets_from_the_installations_folder() -> None:
     assert read == {f"{CONFIGURATION}/secrets/{name}" for name in listed.replace("\\", " ").split()}
 
 
-@pytest.mark.parametrize("process", ["api", "relay", "console", "callbacks"])
+@pytest.mark.parametrize("process", ["api", "relay", "console", "receiver", "callbacks"])
 def test_suggested_settings_exist(process: str) -> None:
     suggested = re.findall(r"^#([A-Z_]+)=", (UNITS.parent / "etc" / f"{process}.env").read_text(), re.MULTILINE)
-    programs = {
-        "api": "api-service",
-        "relay": "outbox-relay",
-        "console": "operator-console",
-        "callbacks": "signpost-receiver",
-    }
-    program = programs[process]
-    if process == "console" and not is_program(program):
+    programs = {"api": "api-service", "relay": "outbox-relay", "console": "operator-console"}
+    program = programs.get(process, "signpost-receiver")
+    if process in {"console", "receiver"} and not is_program(program):
         pytest.skip(f"this release has no {program}")
     assert suggested
     assert set(suggested) <= settings_of([program, "callbacks" if process == "callbacks" else "serve"])

@@ -66,7 +66,7 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
     return ready
 
 
-@pytest.mark.parametrize("process", ["api-service", "outbox-relay", "operator-console"])
+@pytest.mark.parametrize("process", ["api-service", "outbox-relay", "operator-console", "signpost-receiver"])
 def test_check_settings_reports_each_missing_setting(machine: Machine, process: str, tmp_path: Path) -> None:
     done = run_to_its_end(machine, f"{process}.service", tmp_path, instead=[process, "check-settings"])
     reported = {line.split()[1].rstrip(",") for line in done.stderr.splitlines()}
@@ -76,7 +76,9 @@ def test_check_settings_reports_each_missing_setting(machine: Machine, process: 
     assert "DATABASE_URL" in required
 
 
-@pytest.mark.parametrize("unit", ["api-service.service", "outbox-relay.service", "operator-console.service"])
+@pytest.mark.parametrize(
+    "unit", ["api-service.service", "outbox-relay.service", "operator-console.service", "signpost-receiver.service"]
+)
 def test_a_unit_with_invalid_settings_is_not_restarted(machine: Machine, unit: str, tmp_path: Path) -> None:
     done = run_to_its_end(machine, unit, tmp_path)
     assert done.stderr.startswith("settings: ")

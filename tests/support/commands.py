@@ -16,6 +16,7 @@ from operator_console.settings import (
 )
 from outbox_relay.settings import RelaySettingsSchema
 from receiver.callbacks.settings import CallbackSettingsSchema
+from receiver.settings import ReceiverSettingsSchema
 from shared.settings import SettingsSchema
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
@@ -27,6 +28,7 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "operator-console": WebSettingsSchema,
+    "signpost-receiver": ReceiverSettingsSchema,
     "signpost-receiver callbacks": CallbackSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,

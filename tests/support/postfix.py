@@ -1,4 +1,4 @@
-"""A Postfix of its own in a temporary folder, where it is installed; it accepts every message and discards it."""
+"""A Postfix of its own in a temporary folder, where it is installed; by default it discards every message."""
 
 import os
 import shutil
@@ -43,6 +43,9 @@ trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 discard unix - - n - - discard
+smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
+local unix - n n - - local
 error unix - - n - - error
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
@@ -88,8 +91,8 @@ class Postfix:
 
 
 @contextmanager
-def postfix() -> Iterator[Postfix]:
-    """Run a Postfix. It needs root, and touches nothing outside of its folder."""
+def postfix(**settings: str) -> Iterator[Postfix]:
+    """Run a Postfix with further settings. It needs root, and touches nothing outside of its folder."""
     program = shutil.which("postfix") or shutil.which("postfix", path="/usr/sbin")
     if program is None or os.geteuid() != 0:
         pytest.skip("this machine has no Postfix, or the tests do not run as root")
@@ -99,8 +102,12 @@ def postfix() -> Iterator[Postfix]:
         for made in ("etc", "queue", "data"):
             (server.folder / made).mkdir()
         shutil.chown(server.folder / "data", "postfix")
-        for made, text in (("main.cf", MAIN), ("master.cf", MASTER)):
-            (server.folder / "etc" / made).write_text(text.format(folder=server.folder, port=server.port))
+        files = {"main.cf": MAIN, "master.cf": MASTER}
+        texts = {made: text.format(folder=server.folder, port=server.port) for made, text in files.items()}
+        kept = [line for line in texts["main.cf"].splitlines() if line.partition(" ")[0] not in settings]
+        texts["main.cf"] = "\n".join([*kept, *(f"{name} = {value}" for name, value in settings.items()), ""])
+        for made, text in texts.items():
+            (server.folder / "etc" / made).write_text(text)
         server.start()
         try:
             yield server

@@ -21,9 +21,10 @@ from outbox_relay.channels.base import (
     timeout_with_grace,
 )
 from outbox_relay.failures.http import retry_after_header
-from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, printable, root_cause
+from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, root_cause
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
+from shared.masks import printable
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_CONNECT_SECONDS = 5.0

@@ -27,10 +27,11 @@ from outbox_relay.channels.smpp.connection import (
 )
 from outbox_relay.channels.smpp.receipts import IdForm, receipt_in, stored_id
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
-from outbox_relay.failures.network import connection_failure, printable
+from outbox_relay.failures.network import connection_failure
 from outbox_relay.metrics import RECEIPTS
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent, StoreReport
 from shared.log import get_logger
+from shared.masks import printable
 from shared.vocabulary import Channel
 
 DEFAULT_PORT = 2775

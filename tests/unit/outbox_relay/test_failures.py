@@ -8,12 +8,12 @@ from outbox_relay.failures.network import (
     LONGEST_ERROR,
     LONGEST_WAIT,
     connection_failure,
-    printable,
     retry_after_in,
     root_cause,
 )
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.model import FailureClass
+from shared.masks import printable
 
 PROVIDER, RECIPIENT = FailureClass.PROVIDER, FailureClass.RECIPIENT
 TRANSIENT, CONTENT = FailureClass.TRANSIENT, FailureClass.CONTENT

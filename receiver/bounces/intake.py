@@ -1,0 +1,69 @@
+"""Turn a mail to the bounce address into a stored report."""
+
+from collections.abc import Iterable
+from email.message import Message
+
+from receiver.bounces.report_mail import AutoReply, Observation, observe, parse
+from receiver.metrics import BOUNCE_MAILS, MailOutcome
+from receiver.store import ReportStore
+from shared.log import get_logger
+from shared.reports.report import DeliveryReport, ReportSource
+from shared.reports.verp import BouncedMessage, bounced_message
+from shared.secrets import SecretKeys
+
+log = get_logger("receiver.bounces")
+
+
+class Intake:
+    """Reads mails from one source. It logs outcomes only: a mail is full of addresses."""
+
+    def __init__(self, store: ReportStore, keys: SecretKeys, source: ReportSource) -> None:
+        self._store = store
+        self._keys = keys
+        self._source = source
+
+    def take(self, raw: bytes, addresses: Iterable[str]) -> MailOutcome:
+        """Read a mail to these addresses, and store and commit what it reports.
+
+        Raises psycopg.Error if the report may not be stored: the mail must come again.
+        """
+        outcome = self._outcome(raw, addresses)
+        BOUNCE_MAILS.labels(self._source, outcome).inc()
+        log.info("bounce mail taken", source=self._source, outcome=outcome)
+        return outcome
+
+    def _outcome(self, raw: bytes, addresses: Iterable[str]) -> MailOutcome:
+        mail = parse(raw)
+        observed = observe(mail)
+        if isinstance(observed, AutoReply):
+            return MailOutcome.AUTO_REPLY
+        named = self._message_of(addresses if observed is None else [*addresses, *observed.envelope_senders])
+        if named is None:
+            return MailOutcome.UNVERIFIED
+        if observed is None:
+            return MailOutcome.UNRECOGNIZED
+        is_new = self._store.add(self._report(named, observed))
+        return MailOutcome.STORED if is_new else MailOutcome.REPEATED
+
+    def _message_of(self, addresses: Iterable[str]) -> BouncedMessage | None:
+        found = (bounced_message(address, self._keys) for address in addresses)
+        return next(filter(None, found), None)
+
+    def _report(self, named: BouncedMessage, observed: Observation) -> DeliveryReport:
+        return DeliveryReport(
+            kind=observed.kind,
+            source=self._source,
+            message_id=named.message_id,
+            recipient_tag=named.recipient_tag,
+            cause=observed.cause,
+            is_permanent=observed.is_permanent,
+            status_code=observed.status_code,
+            diagnostic=observed.diagnostic,
+            occurred_at=observed.occurred_at,
+        )
+
+
+def recipients_of(mail: Message) -> list[str]:
+    """Return the addresses that the mail was delivered to, by the headers of Postfix, Exim, qmail and Dovecot."""
+    names = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To")
+    return [str(value) for name in names for value in mail.get_all(name, ())]
