@@ -62,7 +62,8 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 
 .PHONY: interop
 interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, and an SMSC on node
-	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) smpp@$(NODE_SMPP)
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) smpp@$(NODE_SMPP) \
+	|| echo "npm cannot install smpp: the tests with it are skipped"
 	@$(BIN)/pytest --numprocesses 2 tests/interop
 
 .PHONY: test-shipping
