@@ -13,7 +13,6 @@ COPY api_service api_service
 COPY outbox_relay outbox_relay
 COPY receiver receiver
 COPY operator_console operator_console
-COPY receiver receiver
 COPY tenants tenants
 COPY shared shared
 COPY migrations migrations

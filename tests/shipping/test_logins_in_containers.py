@@ -68,6 +68,7 @@ def test_logins_created_before_the_migration_get_the_rights_of_their_roles(tmp_p
                 ("api",),
                 ("console",),
                 ("organizer",),
+                ("receiver",),
                 ("relay",),
             ]
 

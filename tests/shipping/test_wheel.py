@@ -1,5 +1,6 @@
 """The wheel contains all source files, and its commands work in an otherwise empty environment."""
 
+import re
 import subprocess
 import zipfile
 from importlib import import_module
@@ -54,7 +55,7 @@ def test_the_environment_contains_exactly_the_locked_packages(machine: Machine) 
         check=True,
     ).stdout.split()
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
-    installed = {line.split("==")[0].lower().replace("_", "-") for line in listed}
+    installed = {re.sub(r"[-_.]+", "-", line.split("==")[0].lower()) for line in listed}
     assert installed - {"pip", "setuptools", "signpost"} <= locked
     assert "signpost==1.0.0" in listed
 
