@@ -1,1 +1,1 @@
-"""What a mail server, a mobile network or a provider says about a message after it was accepted."""
+"""Reports of mail servers, mobile networks and providers about messages that they have accepted."""

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 
 class ReportKind(StrEnum):
-    """What became of the message."""
+    """The fate of the message."""
 
     DELIVERED = "delivered"
     BOUNCED = "bounced"
@@ -19,7 +19,7 @@ class ReportKind(StrEnum):
 
 
 class BounceCause(StrEnum):
-    """Whose failure a bounce is. Only those of the recipient count against the address."""
+    """The party that a bounce blames. Only those of the recipient count against the address."""
 
     RECIPIENT = "recipient"
     MAILBOX_FULL = "mailbox_full"

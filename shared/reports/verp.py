@@ -1,7 +1,8 @@
 """Envelope senders that name their message: ``bounces+ID.TAG.MAC@example.org`` (variable envelope return paths, VERP).
 
-A bounce returns to the envelope sender, whatever the bouncing server writes into it. The tag is a keyed hash of the
-recipient, so that a bounce of a former recipient does not count against the present one. The MAC covers both.
+A bounce returns to the envelope sender, independent of the text that the bouncing server writes. The tag is a keyed
+hash of the recipient, so that a bounce of a former recipient does not count against the present one. The MAC covers
+both.
 """
 
 import hmac
@@ -53,7 +54,10 @@ def envelope_sender(base: str, message_id: UUID, recipient: str, key: bytes) -> 
 
 
 def bounced_message(address: str, keys: SecretKeys) -> BouncedMessage | None:
-    """Return what an envelope sender names, or None if no key verifies it. Case is ignored: servers change it."""
+    """Return the message and tag of an envelope sender, or None if no key verifies it.
+
+    Case is ignored, because servers change it.
+    """
     found = _ADDRESS.search(address)
     if found is None:
         return None
