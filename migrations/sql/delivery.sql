@@ -30,7 +30,7 @@ return case channel
 -- a code proves the address that receives it. As at a resend, the code is a decoy if the address is taken. The new
 -- token has the remaining attempts of the first and does not outlive it. Locked rows are skipped and stay due: a resend
 -- locks user and messages in the other order.
--- reset_fallback.sql replaces it.
+-- delivery_reports.sql replaces it.
 create function signpost_fall_back(first_id uuid, second_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$

@@ -2,7 +2,7 @@
 
 -- Returns all messages of a user, with the providers' replies. The API reads replies only through this function, after
 -- it has checked the password.
--- security_notices.sql replaces it.
+-- delivery_reports.sql replaces it.
 create function signpost_messages_of(for_user uuid) returns jsonb
 language sql stable strict security definer set search_path = public, pg_temp
 begin atomic
@@ -29,6 +29,7 @@ end;
 -- - Ids are unnested: a comparison with an array of 5,000 takes twice as long.
 -- - A leased message loses its lease, so that the relay cannot write an outcome other than sent. A later statement erases attempts: it
 --   sees those of a settlement that committed first.
+-- delivery_reports.sql replaces it.
 create function signpost_erase(for_user uuid, held jsonb) returns boolean
 language plpgsql strict security definer set search_path = public, pg_temp
 as $$

@@ -6,6 +6,7 @@
 -- - A reset's code proves no address. So the fallback repeats it, and only to an address that the user has proven. With
 --   one token, a confirmation takes the same statements whether or not a fallback was sent.
 -- Locked rows are skipped and stay due: a resend locks user and messages in the other order.
+-- delivery_reports.sql replaces it.
 create or replace function signpost_fall_back(first_id uuid, second_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$

@@ -163,6 +163,7 @@ $$;
 
 -- Returns all messages of a user, with the providers' replies and the events of notices. The API reads replies only
 -- through this function, after it has checked the password.
+-- delivery_reports.sql replaces it.
 create or replace function signpost_messages_of(for_user uuid) returns jsonb
 language sql stable strict security definer set search_path = public, pg_temp
 begin atomic
