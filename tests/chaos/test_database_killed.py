@@ -44,7 +44,7 @@ def test_a_database_killed_three_times_during_a_drain_loses_no_message(
             eventually(lambda before=before, count=count: sink.arrived.total() >= before + count, seconds=60)
             lasting_database.cluster.stop("immediate")
             lasting_database.cluster.start()
-            ledger.note_disturbance()
+            ledger.note_crash()
             writing.result()
         sink.reply_seconds = 0
         eventually(outbox.is_all_sent, seconds=60)

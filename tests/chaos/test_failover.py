@@ -64,7 +64,7 @@ def test_relays_and_api_continue_on_the_promoted_standby(sink: MailSink) -> None
                 first.cluster.stop("immediate")
                 second.cluster.promote()
                 ledger.database = second
-                ledger.note_disturbance()
+                ledger.note_crash()
                 before = len(registrations.confirmed)
                 eventually(lambda: len(registrations.confirmed) >= before + 5)
             sink.reply_seconds = 0

@@ -68,6 +68,17 @@ def test_a_copy_is_detected_unless_the_message_was_in_flight(ledger: Ledger, out
         conserved(ledger, sink)
 
 
+def test_a_crash_explains_one_copy_of_some_unclaimed_messages(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+    [claimed] = outbox.claim()
+    [unclaimed, *_] = ledger.committed - {claimed.id}
+    for _ in range(2):
+        arrive(sink, unclaimed)
+    with pytest.raises(AssertionError, match="1 arrived more often"):
+        conserved(ledger, sink)
+    ledger.note_crash()
+    assert conserved(ledger, sink).copies == 1
+
+
 def test_a_copy_under_another_message_id_is_detected(ledger: Ledger, sink: MailSink) -> None:
     sink.message_ids["ada@example.org"] = {"one", "another"}
     with pytest.raises(AssertionError, match="another Message-ID"):
