@@ -41,8 +41,8 @@ class ReportStore:
     def add(self, report: DeliveryReport) -> bool:
         """Store and commit a report; return whether it is new.
 
-        Raises psycopg.Error if it may not be stored. The reporter then repeats it, which is safe: the same report is
-        stored once.
+        Raises psycopg.Error if it is uncertain whether it was stored. The reporter then repeats it, which is safe: the
+        same report is stored once.
         """
         is_new = self._run(lambda connection: connection.execute(STORE_REPORT, report.parameters()).rowcount == 1)
         if is_new:

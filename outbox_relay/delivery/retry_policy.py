@@ -57,8 +57,9 @@ class Tries:
 
 CODE = Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300)))
 """For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or change an
-address. A code in an SMS is valid for at most 10 minutes. A code of these two kinds in an e-mail is valid for 15
-minutes by default, and for an hour at most. An activation by e-mail has the schedule LINK."""
+address. A code in an SMS is valid for at most 10 minutes. A code in an e-mail that resets a password or changes an
+address is valid for 15 minutes by default, and for an hour at most. The notices that take the place of such a code, for
+addresses without or with an account, have this schedule as well. An activation by e-mail has the schedule LINK."""
 
 LINK = Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1))
 """For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
@@ -109,10 +110,11 @@ def after_failure(
 ) -> Outcome:
     """Decide the outcome of a message whose attempt failed; ``jitter`` is from 0 up to 1.
 
-    Only failures of the message itself cost it an attempt. The delay is random between zero and the ceiling ("full
-    jitter"), but not shorter than ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that failed at the
-    same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015),
-    unless the provider asks for a longer wait.
+    A failure of the provider costs no attempt; every other failure costs one. The delay is random between zero and the
+    ceiling ("full jitter"), but not shorter than ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that
+    failed at the same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS
+    Architecture Blog 2015), unless the provider asks for a longer wait.
+
     ``breaker_remaining`` is how long the provider's circuit breaker will stay open.
     """
     match failure.kind:
@@ -127,9 +129,9 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if no attempt is left. Also give up if too little time is left: no more than the longest first delay of the
-    schedule, or no more than the wait that the provider asks for (``retry_after``). So a message can be dead as expired
-    before its ``expires_at``.
+    Give up if no attempt is left. Also give up if too little time is left: no more than the upper bound of the
+    schedule's first delay, or no more than the wait that the provider asks for (``retry_after``). So a message can be
+    dead as expired before its ``expires_at``.
     """
     spent = tries.spent + 1
     if spent >= tries.allowed:

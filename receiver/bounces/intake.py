@@ -25,7 +25,7 @@ class Intake:
     def take(self, raw: bytes, addresses: Iterable[str]) -> MailOutcome:
         """Read a mail to these addresses, and store and commit what it reports.
 
-        Raises psycopg.Error if the report may not be stored: the mail must come again.
+        Raises psycopg.Error if it is uncertain whether the report was stored: the mail must come again.
         """
         outcome = self._outcome(raw, addresses)
         BOUNCE_MAILS.labels(self._source, outcome).inc()

@@ -19,7 +19,7 @@ class ReportKind(StrEnum):
 
 
 class BounceCause(StrEnum):
-    """The party that a bounce blames. Only those of the recipient count against the address."""
+    """Why a message bounced. Only ``recipient`` and ``mailbox_full`` count against the address."""
 
     RECIPIENT = "recipient"
     MAILBOX_FULL = "mailbox_full"
@@ -40,7 +40,11 @@ class ReportSource(StrEnum):
 
 
 class IgnoredBecause(StrEnum):
-    """Why a report does not count. ``OTHER_RECIPIENT``: the message's address was corrected since it was sent."""
+    """Why a report does not count.
+
+    ``OTHER_RECIPIENT``: an operator corrected the message's address after it was sent. ``CODE_ENTERED``: the user had
+    already entered the code.
+    """
 
     OTHER_RECIPIENT = "other_recipient"
     CODE_ENTERED = "code_entered"
@@ -48,7 +52,7 @@ class IgnoredBecause(StrEnum):
 
 @dataclass(frozen=True)
 class DeliveryReport:
-    """A report about one message, known by its id, or by its provider's name and id.
+    """A report about one message, which it names by our id, or by the provider's name and the provider's id.
 
     ``diagnostic`` is masked already (``shared.masks``). ``occurred_at`` is the reporter's time, if it gave one.
     """
@@ -67,9 +71,11 @@ class DeliveryReport:
 
     @property
     def deduplication_key(self) -> bytes:
-        """Return a key that repetitions of the report share, also over another source's connection."""
+        """Return the key that repetitions of the report share, even if one came over LMTP and another over IMAP."""
         facts = (
             self.message_id,
+            # Both the former and the corrected address of a message may bounce, with the same status.
+            self.recipient_tag,
             self.provider,
             self.provider_message_id,
             self.kind,
@@ -90,4 +96,5 @@ values (%(id)s, %(deduplication_key)s, %(message_id)s, %(recipient_tag)s, %(prov
         %(kind)s, %(cause)s, %(is_permanent)s, %(status_code)s, %(diagnostic)s, %(source)s, %(occurred_at)s)
 on conflict do nothing
 """
-"""With psycopg. Commit before the reporter gets its acknowledgement: it repeats a report that was not acknowledged."""
+"""The placeholders are psycopg's. Commit before you acknowledge the report: its reporter repeats only what was not
+acknowledged."""

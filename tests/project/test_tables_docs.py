@@ -9,7 +9,7 @@ from tests.support.databases import Database
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "tables.md"
-ROLES = ("signpost_api", "signpost_relay", "signpost_console")
+ROLES = ("signpost_api", "signpost_relay", "signpost_console", "signpost_receiver")
 COLUMNS = """
 select relname::text, array_agg(attname::text order by attnum)
   from pg_class join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped

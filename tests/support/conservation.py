@@ -35,8 +35,8 @@ UNCLAIMED = "select id from outbox_messages where status = 'pending' and lease_t
 CLAIMS_LOST_IN_A_CRASH = 20
 """The most claims that one crash of the database may lose.
 
-A claim of a single message does not wait for the disk. PostgreSQL writes it within three times ``wal_writer_delay``, which
-is 0.6 s, and the tests enqueue fewer than 20 single messages in that time.
+A claim of a single message does not wait for the disk. PostgreSQL writes it within three times ``wal_writer_delay``,
+which is 0.6 s, and the tests enqueue fewer than 20 single messages in that time.
 """
 
 
