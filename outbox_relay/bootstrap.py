@@ -34,7 +34,7 @@ from outbox_relay.rendering.catalog import BrokenTemplateError
 from outbox_relay.rendering.dkim import Signer
 from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.settings import BrandingSettings, RelaySettings
-from shared.reports.callback_urls import CallbackUrl, Gateway, callback_url
+from shared.reports.return_paths import CallbackUrl, Gateway, callback_url
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Priority, WorkChannel

@@ -16,8 +16,7 @@ import httpx
 
 from outbox_relay.channels.base import CappedProvider, Credentials, Provider
 from outbox_relay.model import Caps, Rate, StoreReport, parse_rate
-from shared.reports.callback_urls import CallbackUrl
-from shared.reports.verp import BounceAddress
+from shared.reports.return_paths import BounceAddress, CallbackUrl
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 

@@ -17,8 +17,8 @@ from outbox_relay.metrics import DELIVERY_REPORTS
 from shared.addresses import canonical_address
 from shared.db.errors import describe
 from shared.log import get_logger
+from shared.reports.return_paths import recipient_tag
 from shared.reports.suppression import suppression_hashes
-from shared.reports.verp import recipient_tag
 from shared.secrets import SecretKeys
 
 REPORTS_SECONDS = 5.0

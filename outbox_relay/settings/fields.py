@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields
 
 from outbox_relay.channels.urls import check_provider_url
 from shared.addresses import InvalidAddressError, ascii_email, deliverable_email
-from shared.reports.verp import LONGEST_BASE_LOCAL_PART
+from shared.reports.return_paths import LONGEST_BASE_LOCAL_PART
 from shared.settings import Text
 from shared.urls import is_web_url
 from shared.vocabulary import Channel

@@ -37,7 +37,7 @@ from outbox_relay.settings.fields import (
     setting,
     settings_of,
 )
-from shared.reports.verp import BounceAddress
+from shared.reports.return_paths import BounceAddress
 from shared.secrets import SecretKeys
 from shared.settings import (
     Bind,

@@ -8,7 +8,7 @@ from receiver.metrics import BOUNCE_MAILS, MailOutcome
 from receiver.store import ReportStore
 from shared.log import get_logger
 from shared.reports.report import DeliveryReport, ReportSource
-from shared.reports.verp import BouncedMessage, bounced_message
+from shared.reports.return_paths import BouncedMessage, bounced_message
 from shared.secrets import SecretKeys
 
 log = get_logger("receiver.bounces")

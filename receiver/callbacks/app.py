@@ -16,11 +16,10 @@ from receiver.callbacks.metrics import OBSERVER, RECEIPTS, REFUSED, REPEATED
 from receiver.callbacks.problems import WrongSignatureError, handle_problems
 from receiver.callbacks.settings import CallbackSettings
 from shared.db.engine import create_database_engine
-from shared.reports.callback_urls import PATH, Gateway, reported_message
 from shared.reports.diagnostics import diagnostic_of
 from shared.reports.receipts import Verdict
 from shared.reports.report import STORE_REPORT, DeliveryReport, ReportSource
-from shared.reports.verp import BouncedMessage
+from shared.reports.return_paths import CALLBACKS_PATH, BouncedMessage, Gateway, reported_message
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ, read_body
 
@@ -59,9 +58,9 @@ def create_app(settings: CallbackSettings) -> CallbackApp:
 
 
 def _add_routes(app: Flask) -> None:
-    app.add_url_rule(f"{PATH}/{Gateway.TWILIO}/<token>", view_func=_twilio, methods=["POST"])
-    app.add_url_rule(f"{PATH}/{Gateway.KANNEL}/<token>", view_func=_kannel, methods=["GET"])
-    app.add_url_rule(f"{PATH}/{Gateway.JSON}/<token>", view_func=_json, methods=["POST"])
+    app.add_url_rule(f"{CALLBACKS_PATH}/{Gateway.TWILIO}/<token>", view_func=_twilio, methods=["POST"])
+    app.add_url_rule(f"{CALLBACKS_PATH}/{Gateway.KANNEL}/<token>", view_func=_kannel, methods=["GET"])
+    app.add_url_rule(f"{CALLBACKS_PATH}/{Gateway.JSON}/<token>", view_func=_json, methods=["POST"])
 
 
 def _twilio(token: str) -> Response:

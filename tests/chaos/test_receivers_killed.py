@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 
 from shared.ids import uuid7
-from shared.reports.callback_urls import Gateway
+from shared.reports.return_paths import Gateway
 from tests.support.callbacks import path_for, reports, running_receiver
 from tests.support.databases import Database
 from tests.support.eventually import eventually

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from shared.reports.verp import envelope_sender
+from shared.reports.return_paths import envelope_sender
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import unused_port

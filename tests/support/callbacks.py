@@ -14,7 +14,7 @@ import psycopg
 
 from receiver.callbacks.app import CallbackApp, create_app
 from receiver.callbacks.settings import CallbackSettingsSchema
-from shared.reports.callback_urls import Gateway, callback_url
+from shared.reports.return_paths import Gateway, callback_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.processes import Running, running

@@ -6,7 +6,7 @@ from typing import Any
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.delivery.reports import DeliveryReports
 from shared.reports.report import STORE_REPORT, BounceCause, DeliveryReport, ReportKind, ReportSource
-from shared.reports.verp import recipient_tag
+from shared.reports.return_paths import recipient_tag
 from shared.secrets import SecretKeys
 from tests.support.databases import Database
 

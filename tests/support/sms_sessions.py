@@ -7,7 +7,7 @@ from datetime import timedelta
 from outbox_relay.channels.base import Provider, Session
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.model import Failure, RenderedMessage, Sent, StoreReport
-from shared.reports.callback_urls import CallbackUrl
+from shared.reports.return_paths import CallbackUrl
 from shared.vocabulary import Channel
 from tests.support.rendered_messages import ListSource
 

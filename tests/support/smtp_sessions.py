@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from outbox_relay.channels.base import Credentials, Session
 from outbox_relay.channels.smtp.session import Server, SmtpProvider, Tls
-from shared.reports.verp import BounceAddress
+from shared.reports.return_paths import BounceAddress
 from tests.support.smtp_server import SmtpServer
 
 LONG_TIMEOUT = 10.0

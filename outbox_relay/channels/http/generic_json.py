@@ -9,7 +9,7 @@ from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayRespons
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures.http import from_http_status
 from outbox_relay.model import Failure, RenderedMessage, Sent
-from shared.reports.callback_urls import CallbackUrl, Gateway
+from shared.reports.return_paths import CallbackUrl, Gateway
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 

@@ -13,7 +13,7 @@ from outbox_relay.channels.http.session import GatewayResponse, HttpProvider
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from outbox_relay.sms_segments import Alphabet, alphabet_of
-from shared.reports.callback_urls import CallbackUrl, Gateway
+from shared.reports.return_paths import CallbackUrl, Gateway
 from shared.urls import host_and_port
 from shared.vocabulary import Channel
 

@@ -12,7 +12,7 @@ from typing import Any
 from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
-from shared.reports.callback_urls import CallbackUrl, Gateway
+from shared.reports.return_paths import CallbackUrl, Gateway
 from shared.urls import host_and_port
 from shared.vocabulary import Channel
 

@@ -16,7 +16,7 @@ from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline,
 from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, retry_after_in
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.model import ClaimedMessage, Failure, FailureClass, RenderedMessage, Sent
-from shared.reports.verp import BounceAddress
+from shared.reports.return_paths import BounceAddress
 
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"

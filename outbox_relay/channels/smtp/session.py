@@ -13,7 +13,7 @@ from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures.network import connection_failure
 from outbox_relay.failures.smtp import SmtpCommand
-from shared.reports.verp import BounceAddress
+from shared.reports.return_paths import BounceAddress
 from shared.urls import host_and_port, is_loopback
 from shared.vocabulary import Channel
 

@@ -8,8 +8,7 @@ import pytest
 from outbox_relay.bootstrap import callback_url_of
 from outbox_relay.model import Sent
 from outbox_relay.settings import RelaySettingsSchema
-from shared.reports.callback_urls import Gateway, reported_message
-from shared.reports.verp import BouncedMessage, recipient_tag
+from shared.reports.return_paths import BouncedMessage, Gateway, recipient_tag, reported_message
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel
 from tests.support.callbacks import BASE, FEEDBACK_KEY, FEEDBACK_KEYS, url_for

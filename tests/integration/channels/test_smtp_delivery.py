@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from outbox_relay.model import FailureClass, RenderedMessage, Sent
-from shared.reports.verp import BounceAddress, BouncedMessage, bounced_message, recipient_tag
+from shared.reports.return_paths import BounceAddress, BouncedMessage, bounced_message, recipient_tag
 from shared.secrets import SecretKeys
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer

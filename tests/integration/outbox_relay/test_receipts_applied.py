@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from shared.reports.callback_urls import Gateway
+from shared.reports.return_paths import Gateway
 from tests.support.callbacks import FEEDBACK_KEYS, path_for, running_receiver, twilio_signature, url_for
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox

@@ -5,8 +5,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from receiver.callbacks.metrics import RECEIPTS, REFUSED, REPEATED
-from shared.reports.callback_urls import Gateway
-from shared.reports.verp import recipient_tag
+from shared.reports.return_paths import Gateway, recipient_tag
 from tests.support.callbacks import (
     AUTH_TOKEN,
     FEEDBACK_KEY,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import httpx
 
-from shared.reports.callback_urls import Gateway
+from shared.reports.return_paths import Gateway
 from tests.support.callbacks import (
     NUMBER,
     path_for,

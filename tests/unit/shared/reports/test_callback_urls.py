@@ -2,8 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.reports.callback_urls import Gateway, callback_url, reported_message
-from shared.reports.verp import BouncedMessage, recipient_tag
+from shared.reports.return_paths import BouncedMessage, Gateway, callback_url, recipient_tag, reported_message
 from shared.secrets import SecretKeys
 
 KEY, OTHER = b"k" * 32, b"o" * 32

@@ -2,7 +2,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.reports.verp import LONGEST_LOCAL_PART, BouncedMessage, bounced_message, envelope_sender, recipient_tag
+from shared.reports.return_paths import (
+    LONGEST_LOCAL_PART,
+    BouncedMessage,
+    bounced_message,
+    envelope_sender,
+    recipient_tag,
+)
 from shared.secrets import SecretKeys
 
 KEY, OTHER = b"k" * 32, b"o" * 32
