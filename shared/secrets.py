@@ -1,4 +1,4 @@
-"""Derive codes, links and other secrets from ids and SECRET_KEYS. None of them is stored.
+"""Derive codes, links and other secrets from ids and SECRET_KEYS, which are not stored, and keyed hashes of addresses.
 
 The relay derives a code to render it, and the API to verify it. Each token names its key, so keys can be rotated while
 messages wait.
@@ -100,6 +100,18 @@ def address_id(canonical: str, key: bytes) -> UUID:
     Without the key, a list of addresses cannot be matched with it.
     """
     return UUID(bytes=_mac(key, _ADDRESS_LABEL + canonical.encode())[:16])
+
+
+def suppression_hashes(canonical: str, keys: SecretKeys) -> Mapping[str, bytes]:
+    """Return the hash of a canonical address under each of FEEDBACK_KEYS, by the key's id, newest first.
+
+    The suppression list knows addresses only by these hashes. An entry made with an older key is found as long as that
+    key is in the setting.
+    """
+    return {
+        key_id: blake2b(canonical.encode(), key=key, digest_size=16, person=b"signpost/suppres").digest()
+        for key_id, key in keys.by_id.items()
+    }
 
 
 def client_hash(user_id: UUID, kind: str, text: str, key: bytes) -> bytes:

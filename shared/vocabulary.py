@@ -53,6 +53,14 @@ class DeadReason(StrEnum):
     SUPPRESSED = "suppressed"
 
 
+class SuppressionReason(StrEnum):
+    """Why an address is suppressed. A complaint does not suppress codes to an address that was proven."""
+
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    OPERATOR = "operator"
+
+
 class PauseKind(StrEnum):
     """What an operator can pause."""
 

@@ -11,7 +11,7 @@ from operator_console.actions.audit import Action, AuditContext
 from operator_console.errors import NotSuppressedError
 from operator_console.views import SuppressionView
 from shared.models import Suppression
-from shared.reports.suppression import SuppressionReason
+from shared.vocabulary import SuppressionReason
 
 Hashes = Mapping[str, bytes]
 """The hash of one address under each key, by the key's id, newest first."""

@@ -13,7 +13,7 @@ from operator_console.errors import ActionError
 from operator_console.settings import SuppressionSettings, SuppressionSettingsSchema
 from operator_console.views import as_json
 from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email
-from shared.reports.suppression import suppression_hashes
+from shared.secrets import suppression_hashes
 from shared.settings import read_or_exit
 
 COLUMNS = ("id", "reason", "strikes", "since", "until", "key_id")

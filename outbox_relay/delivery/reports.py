@@ -18,8 +18,7 @@ from shared.addresses import canonical_address
 from shared.db.errors import describe
 from shared.log import get_logger
 from shared.reports.return_paths import recipient_tag
-from shared.reports.suppression import suppression_hashes
-from shared.secrets import SecretKeys
+from shared.secrets import SecretKeys, suppression_hashes
 
 REPORTS_SECONDS = 5.0
 BATCH = 500

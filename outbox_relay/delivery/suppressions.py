@@ -9,10 +9,9 @@ import psycopg
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage
 from shared.addresses import canonical_address
-from shared.reports.suppression import SuppressionReason, suppression_hashes
-from shared.secrets import SecretKeys
+from shared.secrets import SecretKeys, suppression_hashes
 from shared.templates import Template
-from shared.vocabulary import WorkChannel
+from shared.vocabulary import SuppressionReason, WorkChannel
 
 HAS_SUPPRESSIONS = "exists (select from suppressions where until > now())"
 FIND = "select hash, reason from suppressions where hash = any(%(hashes)s) and until > now()"

@@ -18,7 +18,6 @@ from migrations.rights import ROLES, rights
 from operator_console.actions.bulk import ACTIONS, BulkStatus
 from operator_console.actions.tokens import Scope
 from shared.reports.report import BounceCause, IgnoredBecause, ReportKind, ReportSource
-from shared.reports.suppression import SuppressionReason
 from shared.vocabulary import (
     CHANNELS,
     Channel,
@@ -27,6 +26,7 @@ from shared.vocabulary import (
     Priority,
     Purpose,
     Status,
+    SuppressionReason,
     UserStatus,
 )
 from tests.support.databases import Database, fresh_database
