@@ -16,7 +16,7 @@ from shared.db.connection_settings import (
     driver_url,
     set_in_transaction,
 )
-from shared.db.outage import Outage
+from shared.db.errors import Outage
 from shared.db.preflight import SCHEMA_REVISION, is_schema_behind
 from shared.db.timeouts import TimeoutConnection
 from shared.log import get_logger

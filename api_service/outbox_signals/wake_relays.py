@@ -14,7 +14,7 @@ from shared.db.connection_settings import (
     driver_url,
     own_session_parameters,
 )
-from shared.db.outage import Outage
+from shared.db.errors import Outage
 from shared.db.timeouts import TimeoutConnection
 from shared.log import get_logger
 from shared.vocabulary import WAKE_CHANNEL

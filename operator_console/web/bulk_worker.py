@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.actions.bulk import next_running_bulk, postpone_bulk, step_bulk
 from shared.db.engine import DATABASE_FAILURES
-from shared.db.errors import QUERY_CANCELED, describe
-from shared.db.outage import Outage
+from shared.db.errors import QUERY_CANCELED, Outage, describe
 from shared.log import get_logger
 
 log = get_logger("console.bulk_worker")

@@ -24,7 +24,7 @@ from shared.db.connection_settings import (
     own_session_parameters,
     set_in_transaction,
 )
-from shared.db.outage import Outage
+from shared.db.errors import Outage
 from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS
 from shared.log import get_logger
 

@@ -24,7 +24,7 @@ Why a due message may wait, and for how long:
 12. A breaker is half open, and another relay probes (``pool.PROBE_PERMIT_SECONDS``): this relay checks again every
     ``pool.RECHECK_SECONDS``.
 13. Its template or locale is unknown to this release: until a relay of a newer release claims it.
-14. The database is unreachable: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
+14. The database is unreachable: ``shared.db.errors.LONGEST_PAUSE_SECONDS`` between tries.
 15. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
 16. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
     PROVISION_DATABASE_URL).

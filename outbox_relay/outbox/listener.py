@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from outbox_relay.db.connection import RelayConnection, connect, database_timeout
-from shared.db.outage import Outage
+from shared.db.errors import Outage
 from shared.log import get_logger
 from shared.vocabulary import WAKE_CHANNEL
 

@@ -1,15 +1,21 @@
-"""Describe database errors for logs without row contents, and find out why a connection failed or broke.
+"""Describe database errors for logs without row contents, find out why a connection failed, and log outages once.
 
 PostgreSQL quotes rows in error details, and so addresses. libpq's texts about failed connections contain hosts, users
 and databases.
 """
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from psycopg import DatabaseError, InterfaceError, OperationalError
 from psycopg import Error as DriverError
 from psycopg.errors import ConnectionTimeout
+from structlog.typing import FilteringBoundLogger
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between attempts during an outage."""
 
 UNDEFINED = ("42P01", "42703", "42883")
 """SQLSTATEs of a missing table, column or function: the schema is older than the code."""
@@ -127,3 +133,36 @@ def connection_failure_in(text: str) -> ConnectionFailure | None:
     """Find the cause in a text of libpq or psycopg about a failed connection."""
     unquoted = _QUOTED.sub("", text).lower()
     return next((cause for cause, pattern in _PATTERNS.items() if re.search(pattern, unquoted)), None)
+
+
+class Outage:
+    """The outage of one connection: its first error is logged, and pauses grow. The caller does the waiting."""
+
+    def __init__(self, log: FilteringBoundLogger, purpose: str) -> None:
+        self._log = log
+        self._purpose = purpose
+        self._pause = FIRST_PAUSE_SECONDS
+        self.since: datetime | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the last attempt failed."""
+        return self.since is not None
+
+    def failed(self, error: Exception) -> float:
+        """Record a failed attempt, log the first one, and return the seconds to wait."""
+        if not self.is_on:
+            log = self._log.warning if is_connection_error(error) else self._log.error
+            facts = describe(error)
+            event = "schema too old" if facts["sqlstate"] in UNDEFINED else "database lost"
+            log(event, purpose=self._purpose, **facts)
+            self.since = datetime.now(UTC)
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        return pause
+
+    def end(self) -> None:
+        """Record a successful attempt, and log the end of the outage."""
+        if self.is_on:
+            self._log.info("database found again", purpose=self._purpose)
+        self.since = None
+        self._pause = FIRST_PAUSE_SECONDS

@@ -28,7 +28,7 @@ async def test_messages_lose_no_lease_while_the_primary_cannot_confirm_and_are_s
     lonely: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_connection, "RESPONSE_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr("shared.db.outage.LONGEST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("shared.db.errors.LONGEST_PAUSE_SECONDS", 0.3)
     ids = lonely.put(count=20)
     await asyncio.to_thread(wait_for_standby, lonely.database, "*")
     short = {"RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1", "RELAY_POLL_SECONDS": "1"}

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from structlog.testing import LogCapture
 
-from shared.db.outage import Outage
+from shared.db.errors import Outage
 
 
 class RecordedOutage(Outage):

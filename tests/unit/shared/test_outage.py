@@ -1,6 +1,6 @@
 import psycopg
 
-from shared.db.outage import LONGEST_PAUSE_SECONDS
+from shared.db.errors import LONGEST_PAUSE_SECONDS
 from tests.support.outages import RecordedOutage
 
 
