@@ -10,9 +10,9 @@ from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, and_, exists
 
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.ids import EPOCH
-from shared.masks import masked
 from shared.models import OperatorAction, OutboxMessage, PauseRow, ProviderRow
 from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
+from shared.texts import masked
 from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, PauseKind, Status
 
 # A literal: PostgreSQL uses a partial index for a constant, but not for a parameter of a prepared statement.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 V = TypeVar("V")
 Mask: TypeAlias = Callable[[str], str]
-"""How an address is shown: ``shared.masks.masked``, or ``unmasked`` after an audit row was written."""
+"""How an address is shown: ``shared.texts.masked``, or ``unmasked`` after an audit row was written."""
 
 
 def unmasked(address: str) -> str:

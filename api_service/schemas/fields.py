@@ -19,7 +19,7 @@ from shared.addresses import (
     deliverable_email,
 )
 from shared.profiles.schema import MAX_PROFILE_BYTES, ProfileSchema
-from shared.unicode_checks import has_control_characters
+from shared.texts import has_control_characters
 
 LONGEST_NAME = 200
 LONGEST_TEXT = 512

@@ -27,9 +27,9 @@ from api_service.use_cases.users import NewUser
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import enqueue
 from shared.ids import uuid7
-from shared.masks import masked
 from shared.models import DELIVERY_STATES, Organization, OutboxMessage, Token, User
 from shared.templates import Template
+from shared.texts import masked
 from shared.vocabulary import Channel, DeadReason, Locale, OrganizationStatus, Status, UserStatus, Work
 
 TEMPORARY_FAILURES = ("provider", "transient")

@@ -10,10 +10,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from shared.addresses import canonical_address
 from shared.enqueue import NewMessage, enqueue
-from shared.masks import masked
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
 from shared.templates import Template
+from shared.texts import masked
 from shared.vocabulary import Channel, Locale, UserStatus
 from shared.web.problems import ProblemError
 

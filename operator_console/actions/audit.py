@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from shared.masks import masked
 from shared.models import OperatorAction
+from shared.texts import masked
 
 MessageRow: TypeAlias = Row[*tuple[Any, ...]]
 

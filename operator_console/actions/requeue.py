@@ -45,8 +45,8 @@ from operator_console.errors import AddressNotTheirsError, WrongAddressError
 from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email
 from shared.db.errors import INSUFFICIENT_PRIVILEGE, describe
 from shared.enqueue import LONGEST_LIFE
-from shared.masks import masked
 from shared.models import OutboxMessage, Token
+from shared.texts import masked
 from shared.vocabulary import WAKE_CHANNEL, Channel, Locale, Status
 
 AS_ENQUEUED = {

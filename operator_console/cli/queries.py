@@ -28,7 +28,7 @@ from operator_console.queries.causes import list_causes
 from operator_console.queries.messages import list_messages, show_message
 from operator_console.queries.stats import stats
 from operator_console.views import HourView, Mask, MessageView, Stats, as_json, unmasked
-from shared.masks import masked
+from shared.texts import masked
 
 MESSAGE_COLUMNS = (
     "id",

@@ -25,8 +25,8 @@ from operator_console.views import (
     TimelineEntry,
     from_row,
 )
-from shared.masks import masked
 from shared.models import DELIVERY_STATES, DeliveryAttempt, EnumText, OutboxMessage, ReportRow
+from shared.texts import masked
 from shared.vocabulary import Status
 
 MAX_ROWS_SCANNED = 10_000

@@ -1,6 +1,6 @@
 """Mask what a provider's reply may quote of a message, so that logs and all operators may see the rest."""
 
-from shared.masks import without_personal
+from shared.texts import without_personal
 
 LONGEST_MASKED = 200
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from outbox_relay.model import Failure, FailureClass
-from shared.masks import printable
+from shared.texts import printable
 
 LONGEST_WAIT = timedelta(days=1)
 """The longest wait that a provider may ask for. A longer one is taken for a mistake."""

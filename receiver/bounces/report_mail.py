@@ -16,8 +16,8 @@ from html import unescape
 from flufl.bounce import all_failures
 
 from receiver.bounces.classification import LONGEST_DIAGNOSED, classify, is_telling
-from shared.masks import printable, without_personal
 from shared.reports.report import BounceCause, ReportKind
+from shared.texts import printable, without_personal
 
 LONGEST_READ_BYTES = 256 * 1024
 """The rest of a mail is not read. A report comes before the returned message."""

@@ -16,10 +16,10 @@ from receiver.callbacks.metrics import OBSERVER, RECEIPTS, REFUSED, REPEATED
 from receiver.callbacks.problems import WrongSignatureError, handle_problems
 from receiver.callbacks.settings import CallbackSettings
 from shared.db.engine import create_database_engine
-from shared.reports.diagnostics import diagnostic_of
 from shared.reports.receipts import Verdict
 from shared.reports.report import STORE_REPORT, DeliveryReport, ReportSource
 from shared.reports.return_paths import CALLBACKS_PATH, BouncedMessage, Gateway, reported_message
+from shared.texts import diagnostic_of
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ, read_body
 

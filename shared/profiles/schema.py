@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.addresses import InvalidAddressError, deliverable_email
 from shared.profiles.schema_checks import IN_ROOT_ONLY, Json, Path, errors_in, mark_of, place_of
-from shared.unicode_checks import has_control_characters
+from shared.texts import has_control_characters
 from shared.web.problems import NO_SUCH_FIELD, Violation, child_pointer
 
 MAX_PROFILE_BYTES = 4096

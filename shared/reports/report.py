@@ -54,7 +54,7 @@ class IgnoredBecause(StrEnum):
 class DeliveryReport:
     """A report about one message, which it names by our id, or by the provider's name and the provider's id.
 
-    ``diagnostic`` is masked already (``shared.masks``). ``occurred_at`` is the reporter's time, if it gave one.
+    ``diagnostic`` is masked already (``shared.texts``). ``occurred_at`` is the reporter's time, if it gave one.
     """
 
     kind: ReportKind

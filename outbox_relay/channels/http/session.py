@@ -24,7 +24,7 @@ from outbox_relay.failures.http import retry_after_header
 from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, root_cause
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
-from shared.masks import printable
+from shared.texts import printable
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_CONNECT_SECONDS = 5.0

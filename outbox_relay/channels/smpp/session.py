@@ -31,7 +31,7 @@ from outbox_relay.failures.network import connection_failure
 from outbox_relay.metrics import RECEIPTS
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent, StoreReport
 from shared.log import get_logger
-from shared.masks import printable
+from shared.texts import printable
 from shared.vocabulary import Channel
 
 DEFAULT_PORT = 2775

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple, Protocol, cast
 
 from outbox_relay.channels.base import LONGEST_MESSAGE_ID
-from shared.masks import printable
+from shared.texts import printable
 
 BUFFER_BYTES = 16 * 1024
 QUIT_SECONDS = 0.5

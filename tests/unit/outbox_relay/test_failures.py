@@ -13,7 +13,7 @@ from outbox_relay.failures.network import (
 )
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.model import FailureClass
-from shared.masks import printable
+from shared.texts import printable
 
 PROVIDER, RECIPIENT = FailureClass.PROVIDER, FailureClass.RECIPIENT
 TRANSIENT, CONTENT = FailureClass.TRANSIENT, FailureClass.CONTENT

@@ -19,6 +19,7 @@ from outbox_relay.failures.masking import LONGEST_MASKED, masked_error
         ("HTTP 403 no route to 33 6 12 34 56 78", "HTTP 403 no route to …"),
         ("HTTP 403 no route to (555) 123-4567", "HTTP 403 no route to (…"),
         ("HTTP 403 no route to MSISDN33612345678", "HTTP 403 no route to MSISDN…"),
+        ("HTTP 403 spam: Your code is 123456", "HTTP 403 spam: Your code is …"),
         ('HTTP 403 {"to": "+33612345678"}', "HTTP 403 …"),
         ("bind: ESME_RBINDFAIL (0x0000000D)", "bind: ESME_RBINDFAIL (0x0000000D)"),
         ("submit_sm: SMSC error (0x00000403)", "submit_sm: SMSC error (0x00000403)"),

@@ -18,7 +18,7 @@ from shared.addresses import (
     canonical_phone,
     deliverable_email,
 )
-from shared.masks import masked
+from shared.texts import masked
 
 
 @pytest.mark.parametrize(

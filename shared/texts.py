@@ -1,0 +1,58 @@
+"""Texts of people and other servers: find odd characters, and mask personal data before a text is stored or shown.
+
+Separate from ``addresses``, which is slow to import.
+"""
+
+import re
+import unicodedata
+
+LONGEST_DIAGNOSTIC = 300
+"""Characters."""
+
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
+"""Controls, halves of surrogate pairs, and separators of lines and paragraphs."""
+
+# The first group is kept: Twilio's code after the status, and a status of SMPP. Replies quote recipients as they were
+# sent to the provider, so a name without an address stands in angle brackets or quotes, if at all. Six digits may be
+# one of our codes, because a gateway may quote the message.
+_PERSONAL = re.compile(
+    r"(^HTTP [0-9]{3} [0-9]{5}:|0x[0-9A-F]{8}\b)"
+    r"|\S*(?:\"[^\"]*\"|<[^>]*>|@)\S*"
+    r"|\+?[0-9](?:[ ()-]{0,2}[0-9]){6,}|[0-9]{6}"
+)
+
+
+def masked(address: str) -> str:
+    """Return enough of an address to recognize one's own, and too little to use another's.
+
+    ``ada@example.org`` becomes ``a…@example.org``, ``+33612345678`` becomes ``+33…78``.
+    """
+    local, at, domain = address.partition("@")
+    if at:
+        return f"{local[:1]}…@{domain}"
+    return f"{address[:3]}…{address[-2:]}"
+
+
+def without_personal(text: str) -> str:
+    """Return what a provider or another server wrote, without addresses, numbers, and quoted text."""
+    return _PERSONAL.sub(lambda found: found[1] or "…", printable(text))
+
+
+def diagnostic_of(text: str) -> str | None:
+    """Return the text of a report in a form that may be stored, or None if it has no printable character."""
+    return " ".join(without_personal(text[: 4 * LONGEST_DIAGNOSTIC]).split())[:LONGEST_DIAGNOSTIC] or None
+
+
+def printable(text: str) -> str:
+    """Replace unprintable characters by spaces: line ends, and NUL and surrogates, which PostgreSQL rejects."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+def has_control_characters(text: str) -> bool:
+    """Return whether the text has characters that end lines, reorder text or cannot be encoded."""
+    return any(
+        character in _BIDI_CONTROLS or unicodedata.category(character) in _CONTROL_CATEGORIES for character in text
+    )
