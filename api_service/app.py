@@ -34,7 +34,7 @@ from api_service.use_cases.tokens import TokenPolicy
 from shared.cpu_count import cpu_count
 from shared.db.engine import create_database_engine
 from shared.web.app import WebApp
-from shared.web.bodies import MOST_BYTES_READ
+from shared.web.requests import MOST_BYTES_READ
 
 ROUTES = (
     *(registrations, activations, activation_page, sessions, end_sessions_page),

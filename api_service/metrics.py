@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from api_service.errors import HASH_POOLS
 from shared.tracing import current_tracer, parse_traceparent, set_traceparent
 from shared.vocabulary import Channel
-from shared.web.instrumentation import RequestObserver, route
+from shared.web.app import RequestObserver, route
 
 _registry = CollectorRegistry()
 

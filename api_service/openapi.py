@@ -30,7 +30,7 @@ from api_service.http.problems import PROBLEM_TYPES, REALM, VIOLATION_MESSAGES
 from api_service.outbox_signals.wait_for_settled import MAX_WAIT_SECONDS
 from api_service.rate_limits import Limit
 from api_service.schemas.responses import AN_ID, ProblemSchema
-from shared.web.bearer import challenge
+from shared.web.problem_responses import challenge
 from shared.web.problems import MEDIA_TYPE, CommonCode, problem_document
 
 Json = dict[str, Any]

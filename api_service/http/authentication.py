@@ -15,8 +15,8 @@ from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.use_cases.security_events import Client
 from api_service.use_cases.sessions import SessionContext, SessionKind, StartedSession, session_kind
-from shared.web.bearer import bearer_token
 from shared.web.problems import InvalidTokenError
+from shared.web.requests import bearer_token
 
 View = Callable[..., Response]
 

@@ -20,8 +20,8 @@ from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import HTML, ResponseDoc
 from api_service.http.problems import problem, problem_response
 from shared.db.engine import DATABASE_FAILURES
-from shared.web.bodies import LONGEST_BODY_BYTES
 from shared.web.problem_responses import database_unavailable
+from shared.web.requests import LONGEST_BODY_BYTES
 
 TEMPLATES = files("api_service") / "templates"
 STYLE = (TEMPLATES / "page.css").read_text(encoding="utf-8")

@@ -37,8 +37,8 @@ from api_service.use_cases.reauthentication import (
 from api_service.use_cases.reset_password import reject_own_address, set_password
 from shared.models import User
 from shared.vocabulary import Channel
-from shared.web.bodies import read_body
 from shared.web.problems import InvalidTokenError
+from shared.web.requests import read_body
 
 blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 

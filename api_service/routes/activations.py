@@ -19,7 +19,7 @@ from api_service.use_cases.activate import Confirmation, activate, confirmed_by_
 from api_service.use_cases.organizations import may_sign_in
 from api_service.use_cases.sessions import start_session
 from shared.vocabulary import UserStatus
-from shared.web.bodies import read_body
+from shared.web.requests import read_body
 
 blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
 

@@ -16,7 +16,7 @@ from api_service.schemas.responses import ResetAskedSchema
 from api_service.services import services
 from api_service.use_cases.reset_password import ask_for_reset, reset_password, token_of_reset
 from api_service.use_cases.users import Address
-from shared.web.bodies import read_body
+from shared.web.requests import read_body
 
 blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-resets")
 

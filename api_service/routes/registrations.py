@@ -40,8 +40,8 @@ from api_service.use_cases.sessions import StartedSession, start_limited_session
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.profiles.schema import ProfileSchema
 from shared.vocabulary import Locale, Status
-from shared.web.bodies import read_body
 from shared.web.problems import CommonCode
+from shared.web.requests import read_body
 
 Render = Callable[[Registration], Response]
 

@@ -21,8 +21,8 @@ from api_service.schemas.responses import KeySetSchema, ListedSessionsSchema, Se
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session, sign_in
-from shared.web.bodies import read_body
 from shared.web.problems import CommonCode
+from shared.web.requests import read_body
 
 KEY_SET_CACHE = "public, max-age=300"
 """Far shorter than the time between adding a key to SECRET_KEYS and signing with it."""

@@ -25,8 +25,8 @@ from operator_console.web.metrics import WRONG_TOKENS
 from operator_console.web.pages import is_auto_refresh, is_page_request
 from operator_console.web.services import services
 from operator_console.web.sessions import csrf_token_of, is_csrf_token, record_use, token_of
-from shared.web.bearer import bearer_token
 from shared.web.problems import InvalidTokenError
+from shared.web.requests import bearer_token
 
 View = TypeVar("View", bound=Callable[..., Any])
 Result = TypeVar("Result")

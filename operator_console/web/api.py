@@ -42,7 +42,7 @@ from operator_console.web.schemas import (
     read_query,
 )
 from operator_console.web.services import services
-from shared.web.bodies import read_body
+from shared.web.requests import read_body
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
 

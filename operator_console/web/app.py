@@ -35,7 +35,7 @@ from operator_console.web.services import EXTENSION, Services
 from operator_console.web.sessions import SessionPolicy, WrongTokenLimit
 from shared.db.engine import create_database_engine
 from shared.web.app import WebApp
-from shared.web.bodies import MOST_BYTES_READ
+from shared.web.requests import MOST_BYTES_READ
 
 T = TypeVar("T")
 

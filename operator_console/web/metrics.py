@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from shared.web.instrumentation import RequestObserver
+from shared.web.app import RequestObserver
 
 _registry = CollectorRegistry()
 

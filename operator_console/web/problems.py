@@ -17,8 +17,13 @@ from operator_console.web.errors import (
     ViolationCode,
 )
 from operator_console.web.pages import form_page, is_page_request, page, redirect_to_sign_in
-from shared.web.bearer import challenge
-from shared.web.problem_responses import handle_failures, json_response, violation_documents, with_retry_after
+from shared.web.problem_responses import (
+    challenge,
+    handle_failures,
+    json_response,
+    violation_documents,
+    with_retry_after,
+)
 from shared.web.problems import (
     COMMON_PROBLEM_TYPES,
     CommonCode,

@@ -14,8 +14,8 @@ from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
 from shared.templates import TEMPLATES_AND_WORK
 from shared.vocabulary import CHANNELS, DeadReason, HealthStatus, Locale, PauseKind, Status
-from shared.web.bodies import loaded
 from shared.web.problems import ValidationFailedError, Violation
+from shared.web.requests import loaded
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_TEXT_LENGTH = 300

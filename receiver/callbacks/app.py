@@ -21,7 +21,7 @@ from shared.reports.report import STORE_REPORT, DeliveryReport, ReportSource
 from shared.reports.return_paths import CALLBACKS_PATH, BouncedMessage, Gateway, reported_message
 from shared.texts import diagnostic_of
 from shared.web.app import WebApp
-from shared.web.bodies import MOST_BYTES_READ, read_body
+from shared.web.requests import MOST_BYTES_READ, read_body
 
 EXTENSION = "callbacks"
 LONGEST_ID, LONGEST_CODE = 200, 40

@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from threading import Condition, Lock
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
-from shared.db.engine import create_database_engine
+from shared.db.engine import DATABASE_FAILURES, create_database_engine
+from shared.db.preflight import is_schema_behind
 from shared.health_server import Probes, health_server
 from shared.log import get_logger
 from shared.urls import host_and_port
-from shared.web.readiness import missing_requirements
 
 CHECK_TIMEOUT_SECONDS = 2.0
 """To connect, and for each of the two responses of the database, so a check takes six seconds at most."""
@@ -28,7 +31,23 @@ CACHE_SECONDS = 1.0
 LISTENER = "listener"
 """Missing from /readyz while the service stops, so that load balancers send clients elsewhere."""
 
+# A standby and a read-only session answer queries, too.
+READ_STATE = text("""
+select (select version_num from alembic_version), current_setting('transaction_read_only')::boolean,
+       current_setting('synchronous_standby_names') <> ''
+""")
+# It writes nothing but WAL. Only a transaction that has written waits for a standby.
+WRITE = text("select pg_logical_emit_message(true, 'signpost', '')")
+
 log = get_logger("web.admin")
+
+
+class Requirement(StrEnum):
+    """A service's needs: a writable database, a standby that confirms, and a schema not older than the code."""
+
+    DATABASE = "database"
+    STANDBY = "standby"
+    SCHEMA = "schema"
 
 
 class ForkGate:
@@ -136,3 +155,29 @@ class AdminListener:
                 self._engine.dispose()  # a forked worker must not inherit a connection
                 self._checked_at = time.monotonic()
             return self._missing
+
+
+def missing_requirements(engine: Engine, revisions: Sequence[str]) -> list[Requirement]:
+    """Return the missing parts, given this release's migrations in order."""
+    try:
+        with engine.connect() as connection:
+            revision, is_read_only, has_standby = connection.execute(READ_STATE).one()
+            if is_read_only:
+                return [Requirement.DATABASE]
+            if has_standby and not _confirms_commits(connection):
+                return [Requirement.STANDBY]
+    except ProgrammingError:
+        return [Requirement.SCHEMA]
+    except DATABASE_FAILURES:
+        return [Requirement.DATABASE]
+    return [Requirement.SCHEMA] if is_schema_behind(revision, revisions) else []
+
+
+def _confirms_commits(connection: Connection) -> bool:
+    """Return whether a commit returns within the connection's time limit."""
+    connection.execute(WRITE)
+    try:
+        connection.commit()
+    except DATABASE_FAILURES:
+        return False
+    return True

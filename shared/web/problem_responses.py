@@ -12,7 +12,6 @@ from werkzeug.exceptions import HTTPException
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.db.errors import describe
 from shared.log import get_logger
-from shared.web.bearer import challenge
 from shared.web.problems import MEDIA_TYPE, CommonCode, Violation, code_of
 
 log = get_logger("web.problems")
@@ -39,6 +38,11 @@ def json_response(document: dict[str, Any], realm: str) -> Response:
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = challenge(realm, document["code"])
     return response
+
+
+def challenge(realm: str, code: StrEnum | None = None) -> str:
+    """Return the WWW-Authenticate header of a 401. Without a token in the request, it has no error (RFC 6750 §3.1)."""
+    return f'Bearer realm="{realm}"' + (', error="invalid_token"' if code is CommonCode.INVALID_TOKEN else "")
 
 
 def violation_documents(violations: list[Violation], messages: Mapping[str, str]) -> list[dict[str, str]]:

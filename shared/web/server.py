@@ -114,7 +114,7 @@ def gunicorn_options(bind: tuple[str, int]) -> dict[str, Any]:
 
 
 class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """Gunicorn's log events from warnings up, as JSON. ``instrumentation`` logs the requests."""
+    """Gunicorn's log events from warnings up, as JSON. ``WebApp`` logs the requests."""
 
     def setup(self, cfg: Any) -> None:
         """Propagate events to the root logger, which ``shared.log`` configures."""

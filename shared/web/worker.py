@@ -25,7 +25,7 @@ from gunicorn.workers import gthread
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from shared.log import get_logger
-from shared.web.instrumentation import request_id_for
+from shared.web.app import request_id_for
 from shared.web.problems import MEDIA_TYPE, CommonCode, ProblemType, problem_document
 
 REQUEST_SECONDS = 10

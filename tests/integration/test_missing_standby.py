@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from shared.db.engine import create_database_engine, is_database_unavailable
-from shared.web.readiness import WRITE
+from shared.web.admin import WRITE
 from tests.support.admin import listening
 from tests.support.api import api_on
 from tests.support.databases import Database

@@ -7,7 +7,7 @@ import pytest
 
 from api_service.outbox_signals.wait_for_settled import MAX_WAIT_SECONDS
 from api_service.server import KEEP_ALIVE_SECONDS
-from shared.web.bodies import LONGEST_BODY_BYTES
+from shared.web.requests import LONGEST_BODY_BYTES
 from shared.web.worker import STOP_IDLE_SECONDS
 from tests.support.commands import ROOT
 

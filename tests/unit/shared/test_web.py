@@ -8,9 +8,7 @@ import pytest
 from marshmallow import RAISE, Schema, fields
 from werkzeug.exceptions import default_exceptions
 
-from shared.web.bearer import bearer_token, challenge
-from shared.web.bodies import WHOLE_DOCUMENT, loaded
-from shared.web.problem_responses import violation_documents
+from shared.web.problem_responses import challenge, violation_documents
 from shared.web.problems import (
     COMMON_PROBLEM_TYPES,
     NO_SUCH_FIELD,
@@ -21,6 +19,7 @@ from shared.web.problems import (
     code_of,
     problem_document,
 )
+from shared.web.requests import WHOLE_DOCUMENT, bearer_token, loaded
 from shared.web.worker import raw_response
 
 

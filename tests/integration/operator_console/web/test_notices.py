@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from operator_console.web.labels import NOTICES
-from shared.web.bodies import MOST_BYTES_READ
+from shared.web.requests import MOST_BYTES_READ
 from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in
 from tests.support.databases import Database
 from tests.support.outbox import Outbox

@@ -1,4 +1,4 @@
-"""Parse and validate request bodies strictly: ambiguous JSON is rejected."""
+"""Parse requests strictly: bearer tokens (RFC 6750), and bodies, of which ambiguous JSON is rejected."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +11,7 @@ from shared.strict_json import parse_json
 from shared.web.problems import (
     NO_SUCH_FIELD,
     MalformedJsonError,
+    TokenRequiredError,
     UnsupportedMediaTypeError,
     ValidationFailedError,
     Violation,
@@ -21,10 +22,19 @@ LONGEST_BODY_BYTES = 16 * 1024
 MOST_BYTES_READ = LONGEST_BODY_BYTES + 1
 """One more than allowed: Werkzeug truncates a chunked body at its limit, which would go unnoticed."""
 
+BEARER = "bearer"
 WHOLE_DOCUMENT = "#"
 """JSON pointer to the document as a whole (RFC 6901 §6)."""
 _WHOLE_OBJECT = "_schema"
 """Marshmallow's key for errors of an object as a whole."""
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token in an Authorization header (RFC 6750 §2.1). Raises TokenRequiredError."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != BEARER or not token.strip():
+        raise TokenRequiredError
+    return token.strip()
 
 
 def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
