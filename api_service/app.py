@@ -31,8 +31,8 @@ from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import trace_transactions
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
-from shared.cpu_count import cpu_count
 from shared.db.engine import create_database_engine
+from shared.host import cpu_count
 from shared.web.app import WebApp
 from shared.web.requests import MOST_BYTES_READ
 

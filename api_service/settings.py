@@ -11,7 +11,7 @@ from marshmallow import ValidationError, post_load, validates_schema
 
 from api_service.rate_limits import MOST_HITS, RULES, Limit, Windows
 from shared.addresses import PHONE_REGIONS
-from shared.cpu_count import cpu_count
+from shared.host import cpu_count
 from shared.profiles.schema import ProfileSchema
 from shared.profiles.setting import ProfileSchemaFile
 from shared.secrets import SecretKeys

@@ -31,7 +31,7 @@ from bench.testbed import Testbed, postfix_sink, testbed
 from bench.wait import wait
 from bench.wal import wal
 from devstack.processes import ProcessError
-from shared.cpu_count import cpu_count
+from shared.host import cpu_count
 from shared.log import configure_logging
 from shared.vocabulary import Locale
 

@@ -20,8 +20,8 @@ from bench.sample_mail import SENDER, rendered
 from bench.testbed import CONNECTIONS, Testbed, wait_for_port
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process, Program
-from shared.cpu_count import cpu_count
 from shared.db.connection_settings import driver_url
+from shared.host import cpu_count
 from shared.vocabulary import Locale
 
 ROOT = Path(__file__).parents[1]

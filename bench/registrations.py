@@ -23,7 +23,7 @@ from bench.report import (
 )
 from bench.testbed import Testbed
 from devstack.ports import LOOPBACK, free_ports
-from shared.cpu_count import cpu_count
+from shared.host import cpu_count
 
 CLIENTS, CORES = 8, cpu_count()
 ROUNDS, ROUND_SECONDS = 5, 1.0

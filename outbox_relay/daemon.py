@@ -18,8 +18,8 @@ from outbox_relay.settings import RelaySettings
 from outbox_relay.supervision.stall_detector import Phase, Readiness, readiness, stall_limits
 from outbox_relay.supervision.watchdog import Watchdog, reloading
 from shared.health_server import Probes, health_server
+from shared.host import STOPPING, ServiceManager
 from shared.log import get_logger
-from shared.service_manager import STOPPING, ServiceManager
 from shared.settings import SettingsError
 from shared.urls import host_and_port
 

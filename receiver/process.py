@@ -10,8 +10,8 @@ from prometheus_client import generate_latest
 
 from receiver.metrics import RECEIVER_READY
 from shared.health_server import Probes, health_server
+from shared.host import ALIVE, READY, STOPPING, ServiceManager
 from shared.log import get_logger
-from shared.service_manager import ALIVE, READY, STOPPING, ServiceManager
 from shared.urls import host_and_port
 
 Readiness = tuple[Sequence[str], Sequence[str]]

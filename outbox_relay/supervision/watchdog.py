@@ -7,8 +7,8 @@ from datetime import datetime
 
 from outbox_relay.delivery.relay import Relay
 from outbox_relay.supervision.stall_detector import Phase, StallDetector, StallLimits, status_line
+from shared.host import ALIVE, READY, ServiceManager
 from shared.log import get_logger
-from shared.service_manager import ALIVE, READY, ServiceManager
 
 log = get_logger("relay.watchdog")
 

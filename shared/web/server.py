@@ -11,8 +11,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from shared.host import ALIVE, ServiceManager
 from shared.log import get_logger
-from shared.service_manager import ALIVE, ServiceManager
 from shared.urls import host_and_port
 
 STUCK_SECONDS = 60

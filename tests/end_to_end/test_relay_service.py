@@ -22,7 +22,7 @@ ALIVE = "WATCHDOG=1"
 BLOCKING_ONCE = """
 import os, time
 from outbox_relay.rendering.renderer import Renderer
-from shared.service_manager import ServiceManager
+from shared.host import ServiceManager
 render, manager = Renderer.render, ServiceManager(os.environ)
 def block(self, message):
     manager.notify("X_BLOCKED=1")

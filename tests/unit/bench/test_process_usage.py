@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.process_usage import cpu_seconds, family, peak_megabytes, resident_megabytes, stolen_seconds
-from shared.cpu_count import cpu_count
+from shared.host import cpu_count
 from tests.support.eventually import eventually
 
 PARENT = """

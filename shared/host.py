@@ -1,4 +1,4 @@
-"""Notifications to the service manager, which is systemd (sd_notify(3))."""
+"""What a process needs of its host: the number of its CPUs, and notifications of the service manager (sd_notify(3))."""
 
 import os
 import socket
@@ -15,6 +15,11 @@ WATCHDOG_INTERVAL = timedelta(seconds=10)
 
 LONGEST_SEND_SECONDS = 0.1
 """How long to wait for a service manager whose socket is full."""
+
+
+def cpu_count() -> int:
+    """Return how many CPUs this process may use. ``os.cpu_count`` ignores its CPU affinity."""
+    return len(os.sched_getaffinity(0))
 
 
 class ServiceManager:
