@@ -4,7 +4,7 @@ import random
 from enum import StrEnum
 from uuid import UUID
 
-from shared.profiles.schema import ProfileViolation
+from shared.profiles import ProfileViolation
 from shared.web.problems import NO_SUCH_FIELD, CommonCode, ProblemError
 
 

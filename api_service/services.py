@@ -17,7 +17,7 @@ from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import in_transaction
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
-from shared.profiles.schema import ProfileSchema
+from shared.profiles import ProfileSchema
 from shared.secrets import SecretKeys
 
 EXTENSION = "signpost"

@@ -12,10 +12,21 @@ from marshmallow import ValidationError, post_load, validates_schema
 from api_service.rate_limits import MOST_HITS, RULES, Limit, Windows
 from shared.addresses import PHONE_REGIONS
 from shared.host import cpu_count
-from shared.profiles.schema import ProfileSchema
-from shared.profiles.setting import ProfileSchemaFile
+from shared.profiles import ProfileSchema, read_profile_schema
 from shared.secrets import SecretKeys
-from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, Text, WebUrl, Whole
+from shared.settings import (
+    Bind,
+    Choice,
+    DatabaseUrl,
+    FileContent,
+    KeyRing,
+    LogLevel,
+    SettingsSchema,
+    Switch,
+    Text,
+    WebUrl,
+    Whole,
+)
 from shared.urls import is_web_url
 from shared.vocabulary import Channel
 
@@ -311,7 +322,9 @@ class ApiSettingsSchema(SettingsSchema):
         default=90,
         bounds=(1, 365),
     )
-    profile_schema = ProfileSchemaFile(
+    profile_schema = FileContent(
+        read_profile_schema,
+        "PROFILE_SCHEMA",
         "The file with the JSON Schema (2020-12) of users' own fields. Without it, users have none. It is read at the "
         "start, and restarts apply changes.",
         default=None,

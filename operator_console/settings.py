@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, missing, validates_schema
+from marshmallow import ValidationError, validates_schema
 
-from shared.profiles.schema import ProfileSchema
-from shared.profiles.setting import ProfileSchemaFile
+from shared.profiles import ProfileSchema, read_profile_schema
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, WebUrl, Whole
+from shared.settings import Bind, DatabaseUrl, FileContent, KeyRing, LogLevel, SettingsSchema, WebUrl, Whole
 
 MINUTES_PER_HOUR = 60
 
@@ -43,7 +42,7 @@ class ProfileSettingsSchema(ConsoleSettingsSchema):
 
     result: ClassVar[Callable[..., Any]] = ProfileSettings
 
-    profile_schema = ProfileSchemaFile("The same file as the API's.", default=missing)
+    profile_schema = FileContent(read_profile_schema, "PROFILE_SCHEMA", "The same file as the API's.")
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,21 @@ class Switch(Text):
         return text.lower() == "on"
 
 
+class FileContent(Text):
+    """The path of a file whose content is the value. ``read`` raises ValueError with a predicate for each error."""
+
+    def __init__(self, read: Callable[[Path], Any], name: str, meaning: str, **about: Any) -> None:
+        super().__init__(name, meaning, unit="path", **about)
+        self.read = read
+
+    def parse(self, text: str) -> Any:
+        """Return what ``read`` returns."""
+        try:
+            return self.read(Path(text))
+        except ValueError as error:
+            raise ValidationError([str(predicate) for predicate in error.args]) from error
+
+
 class DatabaseUrl(Text):
     """``postgresql+psycopg://user:password@host/database``."""
 

@@ -38,7 +38,7 @@ from api_service.use_cases.register import (
 from api_service.use_cases.resend import resend
 from api_service.use_cases.sessions import StartedSession, start_limited_session
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
-from shared.profiles.schema import ProfileSchema
+from shared.profiles import ProfileSchema
 from shared.vocabulary import Locale, Status
 from shared.web.problems import CommonCode
 from shared.web.requests import read_body

@@ -18,7 +18,7 @@ from shared.addresses import (
     canonical_phone,
     deliverable_email,
 )
-from shared.profiles.schema import MAX_PROFILE_BYTES, ProfileSchema
+from shared.profiles import MAX_PROFILE_BYTES, ProfileSchema
 from shared.texts import has_control_characters
 
 LONGEST_NAME = 200

@@ -25,7 +25,7 @@ from api_service.use_cases.change_profile import ChangeUserCommand
 from api_service.use_cases.organizations import NewOrganization
 from api_service.use_cases.register import RegisterCommand
 from api_service.use_cases.users import Address
-from shared.profiles.schema import ProfileSchema
+from shared.profiles import ProfileSchema
 from shared.vocabulary import Channel, Locale
 
 NO_OBJECT: dict[str, Any] = {"null": ViolationCode.INVALID_TYPE, "type": ViolationCode.INVALID_TYPE}

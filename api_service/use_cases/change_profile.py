@@ -9,7 +9,7 @@ from api_service.security.access_tokens import CurrentUser
 from api_service.use_cases.sessions import lock_session
 from api_service.use_cases.users import lock_user
 from shared.models import User
-from shared.profiles.schema import ProfileSchema, merge_patch
+from shared.profiles import ProfileSchema, merge_patch
 from shared.web.problems import InvalidTokenError, ValidationFailedError, Violation
 
 

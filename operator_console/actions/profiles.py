@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from operator_console.actions.audit import Action, AuditContext
 from operator_console.errors import ProfileChangeError
 from shared.models import User
-from shared.profiles.schema import ProfileSchema
+from shared.profiles import ProfileSchema
 
 
 def operators_fields(session: Session, user_id: UUID, profiles: ProfileSchema) -> dict[str, Any]:

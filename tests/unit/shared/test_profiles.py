@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import ValidationError
 
-from shared.profiles.schema import MAX_CLAIMS_BYTES, MAX_PROFILE_BYTES, ProfileSchema, ProfileSchemaError, merge_patch
-from shared.profiles.schema_checks import RESERVED_CLAIMS
-from shared.profiles.setting import MAX_BYTES, read_profile_schema
+from shared.profile_schema_checks import RESERVED_CLAIMS
+from shared.profiles import (
+    MAX_CLAIMS_BYTES,
+    MAX_FILE_BYTES,
+    MAX_PROFILE_BYTES,
+    ProfileSchema,
+    ProfileSchemaError,
+    merge_patch,
+    read_profile_schema,
+)
 from tests.support.profiles import GIVEN, SCHEMA
 
 OPEN = ProfileSchema({"type": "object", "additionalProperties": True})
@@ -24,7 +30,7 @@ def with_field(field: Any, name: str = "field", **keywords: Any) -> dict[str, An
 def errors_of(schema: Any) -> list[str]:
     with pytest.raises(ProfileSchemaError) as problem:
         ProfileSchema(schema)
-    return problem.value.errors
+    return [*problem.value.args]
 
 
 def broken(schema: ProfileSchema, profile: Any) -> list[tuple[str, str]]:
@@ -111,12 +117,12 @@ def test_a_file_is_read_within_its_limit(tmp_path: Path) -> None:
 
     def read(content: bytes) -> str:
         file.write_bytes(content)
-        with pytest.raises((ValueError, ValidationError)) as problem:
+        with pytest.raises(ValueError, match=r"^(is|has) ") as problem:
             read_profile_schema(file)
         return str(problem.value)
 
     whole = json.dumps(SCHEMA).encode()
-    assert read(b" " * (MAX_BYTES + 1)) == "has more than 64 KiB"
+    assert read(b" " * (MAX_FILE_BYTES + 1)) == "has more than 64 KiB"
     assert read(b"{").startswith("is not JSON: ")
     assert read(b"\xff").startswith("is not JSON: ")
     twice = b'{"type":"object","properties":{"role":{"x-signpost":{"set_by":"operators"}}},"properties":{"role":{}}}'
@@ -124,7 +130,7 @@ def test_a_file_is_read_within_its_limit(tmp_path: Path) -> None:
     assert read(b'{"type":"object","maxProperties":NaN}') == "is not JSON: NaN is not JSON"
     assert read(b'{"not":' * 5000 + b"{}" + b"}" * 5000) == "is nested too deeply"
     assert "is wrong at #" in read(b"{}")
-    file.write_bytes(whole + b" " * (MAX_BYTES - len(whole)))
+    file.write_bytes(whole + b" " * (MAX_FILE_BYTES - len(whole)))
     assert read_profile_schema(file).violations_in(GIVEN) == []
     file.unlink()
     with pytest.raises(ValueError, match="cannot be read: FileNotFoundError"):

@@ -8,13 +8,17 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from shared.addresses import InvalidAddressError, deliverable_email
-from shared.profiles.schema_checks import IN_ROOT_ONLY, Json, Path, errors_in, mark_of, place_of
+from shared.profile_schema_checks import IN_ROOT_ONLY, Json, JsonPath, errors_in, mark_of, place_of
+from shared.strict_json import parse_json
 from shared.texts import has_control_characters
 from shared.web.problems import NO_SUCH_FIELD, Violation, child_pointer
 
+MAX_FILE_BYTES = 64 * 1024
+"""Of PROFILE_SCHEMA."""
 MAX_PROFILE_BYTES = 4096
 """As compact JSON in UTF-8."""
 MAX_DEPTH = 5
@@ -67,12 +71,8 @@ _CODES: Mapping[str | None, ProfileViolation] = {
 """By keyword of JSON Schema. All others are INVALID_VALUE."""
 
 
-class ProfileSchemaError(Exception):
-    """The schema cannot be used. ``errors`` has a predicate for each error."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("; ".join(errors))
-        self.errors = errors
+class ProfileSchemaError(ValueError):
+    """The schema cannot be used. Its arguments are a predicate for each error."""
 
 
 class ProfileSchema:
@@ -92,7 +92,7 @@ class ProfileSchema:
         check = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=regular_expressions)
         wrong = {(place_of(error.absolute_path), error.message): None for error in check.iter_errors(schema)}
         if wrong := wrong or {(place_of(path), error): None for path, error in errors_in(schema)}:
-            raise ProfileSchemaError([f"is wrong at {place}: {error[:MAX_ERROR_LENGTH]}" for place, error in wrong])
+            raise ProfileSchemaError(*(f"is wrong at {place}: {error[:MAX_ERROR_LENGTH]}" for place, error in wrong))
         has_rule = not schema.keys().isdisjoint({"additionalProperties", "unevaluatedProperties"})
         own = {name: value for name, value in schema.items() if name not in IN_ROOT_ONLY}
         own |= {} if has_rule else {"additionalProperties": False}
@@ -130,6 +130,25 @@ class ProfileSchema:
         return _length(self._claims_in(profile), ensure_ascii=True) > MAX_CLAIMS_BYTES
 
 
+def read_profile_schema(path: Path) -> ProfileSchema:
+    """Return the schema in that file. Raises ValueError with a predicate, or ProfileSchemaError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise ValueError(f"cannot be read: {type(error).__name__}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"has more than {MAX_FILE_BYTES // 1024} KiB")
+    try:
+        return ProfileSchema(parse_json(content))
+    except ProfileSchemaError:
+        raise
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+
+
 def merge_patch(target: Any, patch: Any) -> Any:
     """Return the target changed by a JSON merge patch (RFC 7396 §2). Its depth is limited by the caller."""
     if not isinstance(patch, dict):
@@ -151,7 +170,7 @@ def limits_broken_by(profile: Json) -> list[Violation]:
     return found
 
 
-def _broken_limits(value: Any, path: Path) -> Iterator[tuple[Path, ProfileViolation]]:
+def _broken_limits(value: Any, path: JsonPath) -> Iterator[tuple[JsonPath, ProfileViolation]]:
     match value:
         case dict() | list() if len(path) == MAX_DEPTH:
             yield path, ProfileViolation.TOO_DEEP
@@ -216,7 +235,7 @@ def _extra(error: Any) -> list[str]:
     ]
 
 
-def _violation(path: Path, code: ProfileViolation) -> Violation:
+def _violation(path: JsonPath, code: ProfileViolation) -> Violation:
     pointer = ""
     for name in path:
         pointer = child_pointer(pointer, str(name))

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 Json: TypeAlias = dict[str, Any]
-Path: TypeAlias = tuple[str | int, ...]
+JsonPath: TypeAlias = tuple[str | int, ...]
 """The names and indexes that lead to a part of a document."""
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -62,7 +62,7 @@ _KNOWN = _WITH_SCHEMA | _WITH_LIST | _WITH_MAP | _PLAIN
 IN_ROOT_ONLY = frozenset({"$id", "$schema"})
 
 
-def errors_in(schema: Any) -> Iterator[tuple[Path, str]]:
+def errors_in(schema: Any) -> Iterator[tuple[JsonPath, str]]:
     """Yield errors that the draft's own schema does not find, each with its place."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
         yield (), 'a profile is an object: "type": "object" is missing'
@@ -81,7 +81,7 @@ def errors_in(schema: Any) -> Iterator[tuple[Path, str]]:
         yield error.args[1][0], "it refers to itself without an object or array between"
 
 
-def _error_of_keyword(keyword: str, path: Path, part: Json, parts: Mapping[Path, Any]) -> str | None:
+def _error_of_keyword(keyword: str, path: JsonPath, part: Json, parts: Mapping[JsonPath, Any]) -> str | None:
     error = None
     match keyword:
         case "$ref" if _target(part["$ref"]) not in parts:
@@ -96,7 +96,7 @@ def _error_of_keyword(keyword: str, path: Path, part: Json, parts: Mapping[Path,
     return error
 
 
-def _error_of_mark(mark: Any, path: Path) -> str | None:
+def _error_of_mark(mark: Any, path: JsonPath) -> str | None:
     if len(path) != len(("properties", "name")) or path[0] != "properties":
         return "only the profile's own properties can be marked"
     known = {"claim": (True, False), "set_by": ("operators",)}
@@ -113,14 +113,14 @@ def mark_of(field: Any) -> Json:
     return mark
 
 
-def _subschemas(schema: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+def _subschemas(schema: Any, path: JsonPath) -> Iterator[tuple[JsonPath, Any]]:
     """Yield the schema and all schemas within it, by their paths of strings."""
     yield path, schema
     for _, below, child in _children(schema, path):
         yield from _subschemas(child, below)
 
 
-def _children(schema: Any, path: Path) -> Iterator[tuple[str, Path, Any]]:
+def _children(schema: Any, path: JsonPath) -> Iterator[tuple[str, JsonPath, Any]]:
     for keyword, value in schema.items() if isinstance(schema, dict) else ():
         if keyword in _WITH_SCHEMA:
             yield keyword, (*path, keyword), value
@@ -130,14 +130,14 @@ def _children(schema: Any, path: Path) -> Iterator[tuple[str, Path, Any]]:
             yield from ((keyword, (*path, keyword, name), one) for name, one in value.items())
 
 
-def _in_place(schema: Any, path: Path) -> Iterator[Path]:
+def _in_place(schema: Any, path: JsonPath) -> Iterator[JsonPath]:
     """Yield the paths of schemas that apply to the same value."""
     yield from (below for keyword, below, _ in _children(schema, path) if keyword in _IN_PLACE)
     if isinstance(schema, dict) and "$ref" in schema and (target := _target(schema["$ref"])) is not None:
         yield target
 
 
-def _target(reference: str) -> Path | None:
+def _target(reference: str) -> JsonPath | None:
     """Return the path that a reference within the file names; None for any other reference."""
     if reference == "#":
         return ()

@@ -1,1 +1,0 @@
-"""Own fields of users, by the JSON Schema in PROFILE_SCHEMA."""
