@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import click
 
+from receiver.bounces.settings import BounceSettings, BounceSettingsSchema
 from receiver.callbacks.command import callbacks, check_callbacks
-from receiver.settings import ReceiverSettings, ReceiverSettingsSchema
 from shared.command_line import report_connections, version_option
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, exit_with_errors, read_or_exit, report_checked
@@ -49,12 +49,12 @@ def bounces() -> None:
 def check_settings(*, connect: bool) -> None:
     """Report all errors in the settings, and exit. Exits 1 if a connection fails."""
     settings = _settings()
-    report_checked(ReceiverSettingsSchema())
+    report_checked(BounceSettingsSchema())
     if connect:
         report_connections(_problems(settings))
 
 
-def _problems(settings: ReceiverSettings) -> Iterator[tuple[str, str | None]]:
+def _problems(settings: BounceSettings) -> Iterator[tuple[str, str | None]]:
     from migrations.revisions import REVISIONS  # noqa: PLC0415 - only for this
     from receiver.bounces.imap import mailbox_problem  # noqa: PLC0415 - only for this
     from shared.db.preflight import database_problem, schema_check  # noqa: PLC0415 - only for this
@@ -64,7 +64,7 @@ def _problems(settings: ReceiverSettings) -> Iterator[tuple[str, str | None]]:
         yield "BOUNCE_IMAP_URL", mailbox_problem(settings.bounce_imap_url)
 
 
-def _settings() -> ReceiverSettings:
-    settings: ReceiverSettings = read_or_exit(ReceiverSettingsSchema())
+def _settings() -> BounceSettings:
+    settings: BounceSettings = read_or_exit(BounceSettingsSchema())
     configure_logging("signpost-receiver", settings.log_level)
     return settings

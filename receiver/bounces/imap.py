@@ -12,8 +12,8 @@ import psycopg
 
 from receiver.bounces.intake import Intake, recipients_of
 from receiver.bounces.report_mail import LONGEST_READ_BYTES, parse
+from receiver.bounces.settings import Mailbox
 from receiver.metrics import BOUNCE_MAILBOX_FAILING, MailOutcome
-from receiver.settings import Mailbox
 from shared.log import get_logger
 
 TIMEOUT_SECONDS = 30

@@ -8,13 +8,13 @@ from threading import Event
 from receiver.bounces.imap import ImapPoller
 from receiver.bounces.intake import Intake
 from receiver.bounces.lmtp import lmtp_server
+from receiver.bounces.settings import BounceSettings
 from receiver.process import Readiness, receiver_process
-from receiver.settings import ReceiverSettings
 from receiver.store import ReportStore
 from shared.reports.report import ReportSource
 
 
-async def run_bounces(settings: ReceiverSettings) -> None:
+async def run_bounces(settings: BounceSettings) -> None:
     """Take bounces until SIGTERM or SIGINT. Raises OSError if an address is taken."""
     store = ReportStore(settings.database_url)
     poller: ImapPoller | None = None

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from marshmallow import missing
 
-from shared.secrets import SecretKeys
-from shared.settings import Bind, CallbackBaseUrl, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Text, Whole
+from receiver.settings import ReceiverSettings, ReceiverSettingsSchema
+from shared.settings import Bind, CallbackBaseUrl, Text, Whole
 
 SHORTEST_TOKEN = 16
 
@@ -24,34 +24,21 @@ class AuthTokens(Text):
 
 
 @dataclass(frozen=True)
-class CallbackSettings:
+class CallbackSettings(ReceiverSettings):
     """The settings of the receiver of callbacks."""
 
-    database_url: str = field(repr=False)
-    feedback_keys: SecretKeys
     url: str
     bind: tuple[str, int]
-    admin_bind: tuple[str, int]
     threads: int
     twilio_auth_token: tuple[str, ...] | None = field(repr=False)
-    log_level: str
 
 
-class CallbackSettingsSchema(SettingsSchema):
+class CallbackSettingsSchema(ReceiverSettingsSchema):
     """How they are read."""
 
     result: ClassVar[Callable[..., Any]] = CallbackSettings
     prefix: ClassVar = "CALLBACK_"
 
-    database_url = DatabaseUrl(
-        "DATABASE_URL", "The database of the outbox. Log in as a member of signpost_receiver.", is_secret=True
-    )
-    feedback_keys = KeyRing(
-        "FEEDBACK_KEYS",
-        "`id:base64,id:base64`. They authenticate the addresses that bounces and callbacks come back to. The first"
-        " makes new addresses, all verify. The same for relays and receivers.",
-        is_secret=True,
-    )
     url = CallbackBaseUrl(
         "CALLBACK_URL",
         "The address at which SMS gateways reach the receiver of callbacks: https, unless they are on this machine."
@@ -85,4 +72,3 @@ class CallbackSettingsSchema(SettingsSchema):
         is_secret=True,
         default=None,
     )
-    log_level = LogLevel()

@@ -16,8 +16,8 @@ from operator_console.settings import (
     WebSettingsSchema,
 )
 from outbox_relay.settings import RelaySettingsSchema
+from receiver.bounces.settings import BounceSettingsSchema
 from receiver.callbacks.settings import CallbackSettingsSchema
-from receiver.settings import ReceiverSettingsSchema
 from shared.reports.report import BounceCause, ReportKind
 from shared.vocabulary import (
     Channel,
@@ -48,7 +48,7 @@ PROCESSES = {
     "outboxctl users": ProfileSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "console": WebSettingsSchema,
-    "receiver": ReceiverSettingsSchema,
+    "receiver": BounceSettingsSchema,
     "receiver of callbacks": CallbackSettingsSchema,
     "tenants": TenantsSettingsSchema,
     "tenants passwords": PasswordsSettingsSchema,

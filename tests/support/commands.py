@@ -15,8 +15,8 @@ from operator_console.settings import (
     WebSettingsSchema,
 )
 from outbox_relay.settings import RelaySettingsSchema
+from receiver.bounces.settings import BounceSettingsSchema
 from receiver.callbacks.settings import CallbackSettingsSchema
-from receiver.settings import ReceiverSettingsSchema
 from shared.settings import SettingsSchema
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
@@ -28,7 +28,7 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "operator-console": WebSettingsSchema,
-    "signpost-receiver": ReceiverSettingsSchema,
+    "signpost-receiver": BounceSettingsSchema,
     "signpost-receiver callbacks": CallbackSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,

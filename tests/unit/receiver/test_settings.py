@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from receiver.settings import Mailbox, ReceiverSettings, ReceiverSettingsSchema
+from receiver.bounces.settings import BounceSettings, BounceSettingsSchema, Mailbox
 from shared.settings import SettingsError
 from tests.support.keys import SECRET_KEYS
 
 REQUIRED = {"DATABASE_URL": "postgresql+psycopg://receiver@db/signpost", "FEEDBACK_KEYS": SECRET_KEYS}
 
 
-def read(**settings: str) -> ReceiverSettings:
-    found: ReceiverSettings = ReceiverSettingsSchema().read(REQUIRED | settings)
+def read(**settings: str) -> BounceSettings:
+    found: BounceSettings = BounceSettingsSchema().read(REQUIRED | settings)
     return found
 
 
