@@ -15,6 +15,7 @@ from shared.host import cpu_count
 from shared.profiles import ProfileSchema, read_profile_schema
 from shared.secrets import SecretKeys
 from shared.settings import (
+    AdminBind,
     Bind,
     Choice,
     DatabaseUrl,
@@ -203,12 +204,7 @@ class ApiSettingsSchema(SettingsSchema):
         unit="host:port",
         default=("127.0.0.1", 8000),
     )
-    admin_bind = Bind(
-        "API_ADMIN_BIND",
-        "The address of /livez, /readyz and /metrics. Keep it away from clients.",
-        unit="host:port",
-        default=("127.0.0.1", 8003),
-    )
+    admin_bind = AdminBind("API_ADMIN_BIND", port=8003)
     trusted_proxies = Whole(
         "TRUSTED_PROXIES",
         "How many trusted proxies append to X-Forwarded-For; other entries are ignored.",

@@ -8,7 +8,7 @@ from marshmallow import ValidationError, validates_schema
 
 from shared.profiles import ProfileSchema, read_profile_schema
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, FileContent, KeyRing, LogLevel, SettingsSchema, WebUrl, Whole
+from shared.settings import AdminBind, Bind, DatabaseUrl, FileContent, KeyRing, LogLevel, SettingsSchema, WebUrl, Whole
 
 MINUTES_PER_HOUR = 60
 
@@ -91,12 +91,7 @@ class WebSettingsSchema(ConsoleSettingsSchema):
         unit="host:port",
         default=("127.0.0.1", 8001),
     )
-    admin_bind = Bind(
-        "CONSOLE_ADMIN_BIND",
-        "The address of /livez, /readyz and /metrics.",
-        unit="host:port",
-        default=("127.0.0.1", 8004),
-    )
+    admin_bind = AdminBind("CONSOLE_ADMIN_BIND", port=8004)
     url = WebUrl(
         "CONSOLE_URL",
         "The address of the console for operators. With https, browsers send the session cookie over https only, "

@@ -244,6 +244,14 @@ class Bind(Text):
         return found["ipv6"] or found["host"], int(found["port"])
 
 
+class AdminBind(Bind):
+    """The address of a process's admin listener, by default a port on loopback."""
+
+    def __init__(self, name: str, *, port: int) -> None:
+        meaning = "The address of /livez, /readyz and /metrics. Keep it away from clients."
+        super().__init__(name, meaning, unit="host:port", default=("127.0.0.1", port))
+
+
 class KeyRing(Text):
     """``id:base64,id:base64``, newest key first."""
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from receiver.settings import ReceiverSettings, ReceiverSettingsSchema
-from shared.settings import Bind, Text, Whole
+from shared.settings import AdminBind, Bind, Text, Whole
 from shared.urls import is_loopback
 
 IMAPS_PORT = 993
@@ -93,9 +93,4 @@ class BounceSettingsSchema(ReceiverSettingsSchema):
     bounce_imap_seconds = Whole(
         "BOUNCE_IMAP_SECONDS", "How often to look for new mails.", unit="seconds", default=60, bounds=(1, 3600)
     )
-    admin_bind = Bind(
-        "RECEIVER_ADMIN_BIND",
-        "The address of /livez, /readyz and /metrics.",
-        unit="host:port",
-        default=("127.0.0.1", 8005),
-    )
+    admin_bind = AdminBind("RECEIVER_ADMIN_BIND", port=8005)

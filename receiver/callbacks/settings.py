@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from marshmallow import missing
 
 from receiver.settings import ReceiverSettings, ReceiverSettingsSchema
-from shared.settings import Bind, CallbackBaseUrl, Text, Whole
+from shared.settings import AdminBind, Bind, CallbackBaseUrl, Text, Whole
 
 SHORTEST_TOKEN = 16
 
@@ -52,12 +52,7 @@ class CallbackSettingsSchema(ReceiverSettingsSchema):
         unit="host:port",
         default=("127.0.0.1", 8006),
     )
-    admin_bind = Bind(
-        "CALLBACK_ADMIN_BIND",
-        "The address of /livez, /readyz and /metrics.",
-        unit="host:port",
-        default=("127.0.0.1", 8007),
-    )
+    admin_bind = AdminBind("CALLBACK_ADMIN_BIND", port=8007)
     threads = Whole(
         "CALLBACK_THREADS",
         "Callbacks served at once, and connections to the database.",
