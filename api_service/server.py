@@ -45,7 +45,6 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "graceful_timeout": STOP_SECONDS,
         "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(start, settings),
-        "worker_exit": close,
     }
 
 
@@ -53,12 +52,6 @@ def start(settings: ApiSettings, server: Arbiter) -> None:
     """Serve probes and metrics, and log that the server accepts connections. Gunicorn calls this in the parent."""
     AdminListener("api", settings.admin_bind, settings.database_url, REVISIONS, READY).start(server)
     log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
-
-
-def close(_server: Arbiter, worker: Worker) -> None:
-    """Close the app of a worker that exits. Gunicorn calls this in the worker."""
-    if worker.wsgi is not None:
-        worker.wsgi.close()
 
 
 class ApiWorker(Worker):

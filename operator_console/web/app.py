@@ -49,7 +49,7 @@ class Console(WebApp):
         """Start the thread that runs bulk actions."""
         self._services.bulk_worker.start()
 
-    def stop_workers(self) -> None:
+    def close(self) -> None:
         """Stop it, and close the database connections."""
         self._services.bulk_worker.stop()
         self._services.engine.dispose()

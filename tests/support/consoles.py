@@ -96,7 +96,7 @@ def shared_console(database: Database) -> ConsoleUnderTest:
 def app_on(database: Database, **environment: str) -> Iterator[Console]:
     app = create_app(WebSettingsSchema().read({"DATABASE_URL": database.console_url} | environment))
     yield app
-    app.stop_workers()
+    app.close()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from api_service.outbox_signals.wake_relays import Notifier
-from api_service.server import close
+from shared.web.server import close_app
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -27,7 +27,7 @@ def test_a_worker_that_exits_closes_its_connections(api: ApiUnderTest) -> None:
     api.registered()  # starts the notifier
     eventually(lambda: len(api.rows(OWN)) == 2)
 
-    close(None, SimpleNamespace(wsgi=api.app))
+    close_app(None, SimpleNamespace(wsgi=api.app))
 
     assert threads_of_an_app() <= others  # no thread was left behind
     eventually(lambda: api.rows(OWN) == [])
@@ -38,4 +38,4 @@ def threads_of_an_app() -> set[threading.Thread]:
 
 
 def test_a_worker_without_an_app_closes_nothing() -> None:
-    close(None, SimpleNamespace(wsgi=None))
+    close_app(None, SimpleNamespace(wsgi=None))
