@@ -71,16 +71,19 @@ class DeliveryReport:
 
     @property
     def deduplication_key(self) -> bytes:
-        """Return the key that repetitions of the report share, even if one came over LMTP and another over IMAP."""
+        """Return the key that repetitions of the report share, even if one came over LMTP and another over IMAP.
+
+        A report with another code and the same meaning is a repetition: the recipient, who can report about the message
+        with any code, adds only a few rows. The same message may bounce at each recipient that it was sent to.
+        """
         facts = (
             self.message_id,
-            # Both the former and the corrected address of a message may bounce, with the same status.
             self.recipient_tag,
             self.provider,
             self.provider_message_id,
             self.kind,
+            self.cause,
             self.is_permanent,
-            self.status_code,
         )
         return hashlib.sha256(repr([str(fact) for fact in facts]).encode()).digest()
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Sent
-from shared.reports.report import ReportKind, ReportSource
+from shared.reports.report import BounceCause, ReportKind, ReportSource
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
@@ -167,8 +167,8 @@ def test_a_report_does_not_count_once_the_code_was_entered(api: ApiUnderTest, ou
 def test_a_permanent_bounce_falls_back_once(api: ApiUnderTest, outbox: Outbox, facts: dict[str, Any]) -> None:
     registration_id = api.registered(**BOTH)
     message = sent(outbox)
-    for status_code in ("5.1.1", "5.0.0"):
-        bounce(outbox.database, message, **facts | {"status_code": status_code})
+    for more in (facts, {"cause": BounceCause.OTHER, "is_permanent": True, "status_code": "5.0.0"}):
+        bounce(outbox.database, message, **more)
     apply_reports(outbox.database)
     assert fall_back(api.database) == 1
     assert fall_back(api.database) == 0
