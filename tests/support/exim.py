@@ -31,14 +31,14 @@ begin routers
 
 full:
   driver = redirect
-  domains = example.org
+  domains = example.org : example.com
   local_parts = full
   allow_fail
   data = :fail: 552 5.2.2 mailbox is full
 
 elsewhere:
   driver = manualroute
-  domains = !example.org
+  domains = !example.org : !example.com
   transport = remote
   route_list = * 127.0.0.1::{relay}
   self = send
@@ -52,13 +52,13 @@ remote:
 
 
 @contextmanager
-def exim(*, relay: int) -> Iterator[int]:
+def exim(*, relay: int, port: int = 0) -> Iterator[int]:
     """Run an Exim that sends its bounces to the port ``relay``, and yield its own port. It needs root."""
     program = shutil.which("exim4") or shutil.which("exim4", path="/usr/sbin")
     if program is None or os.geteuid() != 0:
         pytest.skip("this machine has no Exim, or the tests do not run as root")
     with tempfile.TemporaryDirectory(prefix="signpost-exim-") as name:
-        folder, port = Path(name), unused_port()
+        folder, port = Path(name), port or unused_port()
         folder.chmod(0o755)
         for made in ("spool", "log"):
             (folder / made).mkdir()

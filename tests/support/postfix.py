@@ -46,6 +46,7 @@ discard unix - - n - - discard
 smtp unix - - n - - smtp
 lmtp unix - - n - - lmtp
 local unix - n n - - local
+virtual unix - n n - - virtual
 error unix - - n - - error
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
@@ -91,13 +92,13 @@ class Postfix:
 
 
 @contextmanager
-def postfix(**settings: str) -> Iterator[Postfix]:
-    """Run a Postfix with further settings. It needs root, and touches nothing outside of its folder."""
+def postfix(*, port: int = 0, **settings: str) -> Iterator[Postfix]:
+    """Run a Postfix on a port, with further settings. It needs root, and touches nothing outside of its folder."""
     program = shutil.which("postfix") or shutil.which("postfix", path="/usr/sbin")
     if program is None or os.geteuid() != 0:
         pytest.skip("this machine has no Postfix, or the tests do not run as root")
     with tempfile.TemporaryDirectory(prefix="signpost-postfix-") as name:
-        server = Postfix(program, Path(name), unused_port())
+        server = Postfix(program, Path(name), port or unused_port())
         server.folder.chmod(0o755)
         for made in ("etc", "queue", "data"):
             (server.folder / made).mkdir()
