@@ -1,10 +1,11 @@
-"""A Kannel between the relay and an SMSC: its delivery reports reach the receiver of callbacks."""
+"""A Kannel between the relay and an SMSC: its delivery reports reach the receiver of callbacks and change states."""
 
 import asyncio
 from contextlib import ExitStack
 
 import pytest
 
+from tests.support.api import api_on
 from tests.support.callbacks import FEEDBACK_KEYS, reports, running_receiver
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -21,26 +22,27 @@ pytestmark = pytest.mark.anyio
     ("state", "kind", "cause"),
     [("DELIVRD", "delivered", None), ("UNDELIV", "bounced", "recipient"), ("REJECTD", "bounced", "policy")],
 )
-async def test_a_delivery_report_of_kannel_names_its_message(
+async def test_a_delivery_report_of_kannel_changes_the_state_of_its_message(
     outbox: Outbox, state: str, kind: str, cause: str | None
 ) -> None:
-    [message_id] = outbox.put(channel="sms", recipient="'+33612345678'")
     port = unused_port()
     base = f"http://127.0.0.1:{port}"
     async with Smsc(id_of=lambda number: f"{number:08}") as smsc:
         with ExitStack() as stack:
+            api = stack.enter_context(api_on(outbox.database))
+            registration_id = api.registered(phone="+33612345678")
             gateway = await asyncio.to_thread(stack.enter_context, kannel(smsc.port))
             running = running_receiver(outbox.database, bind=f"127.0.0.1:{port}", CALLBACK_URL=base)
             await asyncio.to_thread(stack.enter_context, running)
             settings = {"SMS_PROVIDERS": gateway.provider, "CALLBACK_URL": base, "FEEDBACK_KEYS": FEEDBACK_KEYS}
-            stack.enter_context(running_relay(outbox.database, **settings))
+            stack.enter_context(running_relay(outbox.database, **settings, RELAY_MAINTENANCE_SECONDS="1"))
             await smsc.wait_for(smsc.has_submission)
             assert await smsc.deliver(receipt("00000001", state)) == 0
-            stored = await asyncio.to_thread(eventually, lambda: reports(outbox.database, "message_id, kind, cause"))
+            await asyncio.to_thread(eventually, lambda: api.look_up(registration_id).json["delivery"]["state"] == kind)
+            [message] = api.messages(registration_id)
     assert smsc.submitted[0].registered_delivery & 1
-    assert stored == [(message_id, kind, cause)]
-    [(diagnostic, source)] = reports(outbox.database, "diagnostic, source")
-    assert (diagnostic, source) == (None, "kannel")
+    stored = reports(outbox.database, "message_id, kind, cause, diagnostic, source")
+    assert stored == [(message.id, kind, cause, None, "kannel")]
 
 
 async def test_kannel_repeats_a_report_until_the_receiver_is_back(outbox: Outbox, database: Database) -> None:

@@ -1,5 +1,5 @@
 // An SMSC built on the npm package smpp. It reports each message: in its response it writes ids in hexadecimal, and in
-// receipts in decimal. Prints its port, and then a line of JSON for each event.
+// receipts in decimal. Only numbers that end in 0 get their message. Prints its port, and then a line of JSON for each event.
 const smpp = require('smpp');
 
 // one: a bind as transceiver; two: only as transmitter and receiver; later: receipts only over a later connection.
@@ -45,11 +45,12 @@ const server = smpp.createServer((session) => {
     say({ submitted: pdu.destination_addr, registered: pdu.registered_delivery });
     session.send(pdu.response({ message_id: id.toString(16).toUpperCase() }));
     const dates = 'submit date:2611250102 done date:2611250102';
+    const result = pdu.destination_addr.endsWith('0') ? 'stat:DELIVRD err:000' : 'stat:UNDELIV err:027';
     waiting.push({
       esm_class: smpp.ESM_CLASS.MC_DELIVERY_RECEIPT,
       source_addr: pdu.destination_addr,
       destination_addr: pdu.source_addr,
-      short_message: { message: `id:${id} sub:001 dlvrd:000 ${dates} stat:UNDELIV err:027 text:Your code` },
+      short_message: { message: `id:${id} sub:001 dlvrd:000 ${dates} ${result} text:Your code` },
     });
     setImmediate(flush);
   });
