@@ -14,7 +14,8 @@ from shared.templates import Template
 from shared.vocabulary import SuppressionReason, WorkChannel
 
 HAS_SUPPRESSIONS = "exists (select from suppressions where until > now())"
-FIND = "select hash, reason from suppressions where hash = any(%(hashes)s) and until > now()"
+# "b" sends the hashes in binary form. As text, they took half of the time of this check.
+FIND = "select hash, reason from suppressions where hash = any(%(hashes)b) and until > now()"
 
 CODES_TO_PROVEN_ADDRESSES = frozenset({Template("password_reset")})
 """A complaint does not stop them: without a reset, nobody could get back into the account."""
