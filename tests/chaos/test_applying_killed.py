@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from shared.reports.callback_urls import Gateway, callback_url
+from shared.reports.return_paths import Gateway, callback_url
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.callbacks import BASE, FEEDBACK_KEY, FEEDBACK_KEYS, RunningReceiver, running_receiver
 from tests.support.databases import Database

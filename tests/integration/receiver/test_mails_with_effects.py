@@ -30,8 +30,8 @@ from receiver.bounces.intake import Intake
 from receiver.metrics import MailOutcome
 from receiver.store import ReportStore
 from shared.reports.report import ReportSource
-from shared.reports.suppression import suppression_hashes
-from shared.reports.verp import envelope_sender
+from shared.reports.return_paths import envelope_sender
+from shared.secrets import suppression_hashes
 from shared.vocabulary import DeadReason
 from tests.support.accounts import signed_in
 from tests.support.api import ApiUnderTest, api_on
