@@ -73,18 +73,13 @@ class DeliveryReport:
     def deduplication_key(self) -> bytes:
         """Return the key that repetitions of the report share, even if one came over LMTP and another over IMAP.
 
-        A report with another code and the same meaning is a repetition: the recipient, who can report about the message
-        with any code, adds only a few rows. The same message may bounce at each recipient that it was sent to.
+        It includes the tag, because both the former and the corrected address of a message may bounce. It does not
+        include the status code and the diagnostic. So an address has at most 13 reports about a message, one of each
+        kind and cause, whatever it writes into bounces.
         """
-        facts = (
-            self.message_id,
-            self.recipient_tag,
-            self.provider,
-            self.provider_message_id,
-            self.kind,
-            self.cause,
-            self.is_permanent,
-        )
+        ours = self.message_id and (self.message_id, self.recipient_tag)
+        subject = ours or (self.provider, self.provider_message_id)
+        facts = (*subject, self.kind, self.cause, self.is_permanent)
         return hashlib.sha256(repr([str(fact) for fact in facts]).encode()).digest()
 
     def parameters(self) -> Mapping[str, Any]:
