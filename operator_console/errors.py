@@ -45,6 +45,13 @@ class NotSuppressedError(ActionError):
     text = "the address is not suppressed"
 
 
+class NoFeedbackKeysError(ActionError):
+    """The suppression list has only keyed hashes, and the console has no keys to find an address in it."""
+
+    code = "no_feedback_keys"
+    text = "FEEDBACK_KEYS is not set, so no address can be looked up"
+
+
 class ErasedError(ActionError):
     """The message's user was erased, and the recipient with it."""
 

@@ -72,6 +72,7 @@ class WebSettings(ConsoleSettings):
     session_idle_minutes: int
     session_hours: int
     log_level: str
+    feedback_keys: SecretKeys | None = field(repr=False)
 
     @property
     def is_https(self) -> bool:
@@ -128,6 +129,12 @@ class WebSettingsSchema(ConsoleSettingsSchema):
         bounds=(1, 168),
     )
     log_level = LogLevel()
+    feedback_keys = KeyRing(
+        "FEEDBACK_KEYS",
+        "The same as the relay's. Without them, the console cannot look up or add an address of the suppression list.",
+        is_secret=True,
+        default=None,
+    )
 
     @validates_schema
     def _check_session_times(self, settings: dict[str, Any], **_more: Any) -> None:

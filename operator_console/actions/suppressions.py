@@ -1,6 +1,6 @@
 """The suppression list: look up an address, add it, and remove it. The list holds keyed hashes and no address."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select
@@ -10,11 +10,21 @@ from sqlalchemy.orm import Session
 from operator_console.actions.audit import Action, AuditContext
 from operator_console.errors import NotSuppressedError
 from operator_console.views import SuppressionView
+from shared.addresses import canonical_address, canonical_phone, deliverable_email
 from shared.models import Suppression
+from shared.secrets import SecretKeys, suppression_hashes
 from shared.vocabulary import SuppressionReason
+
+LONGEST_DAYS = 3650
 
 Hashes = Mapping[str, bytes]
 """The hash of one address under each key, by the key's id, newest first."""
+
+
+def hashes_of(address: str, keys: SecretKeys) -> Hashes:
+    """Return the hashes of an e-mail address or phone number, however it is spelled. Raises InvalidAddressError."""
+    deliverable = deliverable_email(address) if "@" in address else canonical_phone(address)
+    return suppression_hashes(canonical_address(deliverable), keys)
 
 
 def list_suppressions(session: Session, hashes: Hashes | None = None, *, limit: int) -> Sequence[SuppressionView]:
@@ -30,7 +40,7 @@ def list_suppressions(session: Session, hashes: Hashes | None = None, *, limit: 
 
 def add_suppression(session: Session, hashes: Hashes, span: timedelta, audit: AuditContext) -> SuppressionView:
     """Suppress an address for that time, in place of an operator's earlier entry. The caller commits."""
-    _delete(session, hashes, SuppressionReason.OPERATOR)
+    _delete(session, hashes.values(), SuppressionReason.OPERATOR)
     key_id, hashed = next(iter(hashes.items()))
     row = session.execute(
         insert(Suppression)
@@ -41,8 +51,8 @@ def add_suppression(session: Session, hashes: Hashes, span: timedelta, audit: Au
     return SuppressionView(hashed.hex(), row.reason, row.strikes, row.since, row.until, row.key_id)
 
 
-def remove_suppression(session: Session, hashes: Hashes, audit: AuditContext) -> int:
-    """Remove all entries of an address, also its record of bounces. Return how many. The caller commits.
+def remove_suppression(session: Session, hashes: Iterable[bytes], audit: AuditContext) -> int:
+    """Remove an address's entries, and so its record of bounces. Return how many. The caller commits.
 
     Raises NotSuppressedError.
     """
@@ -54,10 +64,10 @@ def remove_suppression(session: Session, hashes: Hashes, audit: AuditContext) ->
     return len(removed)
 
 
-def _delete(session: Session, hashes: Hashes, *reasons: SuppressionReason) -> list[tuple[bytes, str]]:
+def _delete(session: Session, hashes: Iterable[bytes], *reasons: SuppressionReason) -> list[tuple[bytes, str]]:
     rows = session.execute(
         delete(Suppression)
-        .where(Suppression.hash.in_(hashes.values()), Suppression.reason.in_([reason.value for reason in reasons]))
+        .where(Suppression.hash.in_(hashes), Suppression.reason.in_([reason.value for reason in reasons]))
         .returning(Suppression.hash, Suppression.reason)
     )
     return [(row.hash, row.reason) for row in rows]

@@ -1,23 +1,27 @@
 """Commands for the suppression list."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 import click
 
-from operator_console.actions.suppressions import add_suppression, list_suppressions, remove_suppression
+from operator_console.actions.suppressions import (
+    LONGEST_DAYS,
+    Hashes,
+    add_suppression,
+    hashes_of,
+    list_suppressions,
+    remove_suppression,
+)
 from operator_console.cli.database import fail, transaction
 from operator_console.cli.options import audit_context, json_option, limit_option, reason_option
 from operator_console.cli.output import show_rows
 from operator_console.errors import ActionError
 from operator_console.settings import SuppressionSettings, SuppressionSettingsSchema
 from operator_console.views import as_json
-from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email
-from shared.secrets import suppression_hashes
+from shared.addresses import InvalidAddressError
 from shared.settings import read_or_exit
 
 COLUMNS = ("id", "reason", "strikes", "since", "until", "key_id")
-LONGEST_DAYS = 3650
 
 
 @click.group("suppressions")
@@ -62,17 +66,16 @@ def remove_command(address: str, reason: str) -> None:
     hashes = _hashes_of(address)
     try:
         with transaction() as session:
-            removed = remove_suppression(session, hashes, audit_context(reason))
+            removed = remove_suppression(session, hashes.values(), audit_context(reason))
     except ActionError as error:
         fail(str(error))
     click.echo(f"removed {removed} {'entry' if removed == 1 else 'entries'}")
 
 
-def _hashes_of(address: str) -> Mapping[str, bytes]:
+def _hashes_of(address: str) -> Hashes:
     """Return the address's hashes under FEEDBACK_KEYS. Ends the process if a setting or the address is wrong."""
     settings: SuppressionSettings = read_or_exit(SuppressionSettingsSchema())
     try:
-        deliverable = deliverable_email(address) if "@" in address else canonical_phone(address)
+        return hashes_of(address, settings.feedback_keys)
     except InvalidAddressError as error:
         raise click.UsageError(f"The address is {error}.") from error
-    return suppression_hashes(canonical_address(deliverable), settings.feedback_keys)

@@ -21,6 +21,7 @@ from operator_console.actions.discard import discard, undo_discard
 from operator_console.actions.organizations import Repair, repair
 from operator_console.actions.pauses import PauseTarget, count_impact, pause, probe, resume
 from operator_console.actions.requeue import Correction, requeue
+from operator_console.actions.suppressions import add_suppression, list_suppressions, remove_suppression
 from operator_console.actions.tokens import Scope
 from operator_console.queries.audit import list_actions
 from operator_console.queries.messages import search_messages, show_message
@@ -30,6 +31,7 @@ from operator_console.views import as_json, unmasked
 from operator_console.web.access import act, current_operator, requires
 from operator_console.web.pages import url_with_query
 from operator_console.web.schemas import (
+    AddressSchema,
     AuditQuery,
     BulkSchema,
     MessagesQuery,
@@ -38,6 +40,8 @@ from operator_console.web.schemas import (
     ProbeSchema,
     ReasonSchema,
     RequeueSchema,
+    SuppressionSchema,
+    SuppressionsQuery,
     TargetSchema,
     read_query,
 )
@@ -213,6 +217,39 @@ def post_pauses_resume() -> Response:
     with services().sessions.begin() as session:
         resume(session, target, current_operator().audit(body["reason"]))
     return jsonify(target.as_json())
+
+
+@blueprint.get("/suppressions")
+@requires(Scope.READ)
+def get_suppressions() -> Response:
+    """List the newest entries of the suppression list, or those of one address."""
+    query = read_query(SuppressionsQuery())
+    hashes = services().hashes_of(query["address"], "address") if query["address"] else None
+    with services().sessions.begin() as session:
+        entries = list_suppressions(session, hashes, limit=query["limit"])
+    return jsonify(suppressions=[as_json(one) for one in entries])
+
+
+@blueprint.post("/suppressions")
+@requires(Scope.ACT)
+def post_suppressions() -> Response:
+    """Suppress an address."""
+    body = read_body(SuppressionSchema())
+    hashes, audit = services().hashes_of(body["address"], "#/address"), current_operator().audit(body["reason"])
+    with services().sessions.begin() as session:
+        entry = add_suppression(session, hashes, timedelta(days=body["days"]), audit)
+    return jsonify(as_json(entry))
+
+
+@blueprint.post("/suppressions/remove")
+@requires(Scope.ACT)
+def post_suppressions_remove() -> Response:
+    """End all suppressions of an address."""
+    body = read_body(AddressSchema())
+    hashes, audit = services().hashes_of(body["address"], "#/address"), current_operator().audit(body["reason"])
+    with services().sessions.begin() as session:
+        removed = remove_suppression(session, hashes.values(), audit)
+    return jsonify(removed=removed)
 
 
 @blueprint.get("/relays")

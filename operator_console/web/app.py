@@ -29,6 +29,7 @@ from operator_console.web.routes import (
     overview,
     relays,
     sign_in,
+    suppressions,
     tokens,
 )
 from operator_console.web.services import EXTENSION, Services
@@ -39,7 +40,7 @@ from shared.web.requests import MOST_BYTES_READ
 
 T = TypeVar("T")
 
-ROUTES = (overview, messages, bulk, relays, organizations, audit, tokens, sign_in, api)
+ROUTES = (overview, messages, bulk, relays, organizations, suppressions, audit, tokens, sign_in, api)
 
 
 class Console(WebApp):
@@ -93,6 +94,7 @@ def configure_templates(app: Flask) -> None:
         dead_reasons=labels.DEAD_REASONS,
         breakers=labels.BREAKERS,
         failures=labels.FAILURES,
+        suppression_reasons=labels.SUPPRESSION_REASONS,
         excluded_reasons=excluded_reasons(MessageFilter()),
         csrf_token=csrf_token,
     )
@@ -118,6 +120,7 @@ def _services(settings: WebSettings) -> Services:
         ),
         origin=origin_of(settings.url),
         is_https=settings.is_https,
+        feedback_keys=settings.feedback_keys,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from shared.reports.report import ReportKind
-from shared.vocabulary import Channel, DeadReason, WorkChannel
+from shared.vocabulary import Channel, DeadReason, SuppressionReason, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "refused permanently",
@@ -17,6 +17,11 @@ DEAD_REASONS: Mapping[str, str] = {
 }
 DEAD_REASON_OPTIONS: Mapping[str, str] = {reason: f"{reason}: {text}" for reason, text in DEAD_REASONS.items()}
 """In a filter, the reason itself must be recognizable, because lists and the command line show it."""
+SUPPRESSION_REASONS: Mapping[str, str] = {
+    SuppressionReason.BOUNCED: "messages to it bounced",
+    SuppressionReason.COMPLAINED: "the recipient complained",
+    SuppressionReason.OPERATOR: "an operator added it",
+}
 FAILURES: Mapping[str, str] = {
     "recipient": "recipient refused",
     "content": "content refused",
@@ -76,6 +81,8 @@ NOTICES: Mapping[str, str] = {
     "stopped": "Stopped. You can resume it.",
     "running": "Resumed.",
     "done": "Nothing was changed: the bulk action was done before.",
+    "suppressed": "The address is suppressed. Messages to it die without an attempt.",
+    "unsuppressed": "The suppression has ended. Requeue the messages that died of it.",
     "revoked": "The token was revoked.",
     "not-revoked": "Nothing was changed: the token is unknown or was revoked before.",
     "signed-out": "You are signed out.",

@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 from operator_console.actions.audit import MAX_REASON_LENGTH, Action, is_showable
 from operator_console.actions.bulk import MAX_PER_MINUTE
 from operator_console.actions.pauses import MAX_PAUSE_MINUTES
+from operator_console.actions.suppressions import LONGEST_DAYS
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
 from shared.templates import TEMPLATES_AND_WORK
@@ -229,6 +230,37 @@ class ProbeSchema(ReasonSchema):
     """The name of a provider, and the reason."""
 
     name = Text(required=True)
+
+
+class SuppressionsQuery(StrictSchema):
+    """A look-up of an address in the suppression list, or a list of its newest entries."""
+
+    address = Text(load_default=None)
+    limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+
+
+class SuppressionsFormQuery(SuppressionsQuery):
+    """The same from the page, which also looks up a message's recipient."""
+
+    message_id = fields.UUID(load_default=None, error_messages={"invalid_uuid": ViolationCode.INVALID_TYPE})
+
+
+class AddressSchema(ReasonSchema):
+    """An address of the suppression list, and the reason of the action."""
+
+    address = Text(required=True)
+
+
+class SuppressionSchema(AddressSchema):
+    """An address to suppress, for how long, and the reason."""
+
+    days = PositiveInteger(LONGEST_DAYS, strict=True, load_default=30)
+
+
+class SuppressionForm(AddressSchema):
+    """The same from the page's form."""
+
+    days = PositiveInteger(LONGEST_DAYS, strict=False, load_default=30)
 
 
 class RequeueSchema(ReasonSchema):

@@ -6,10 +6,16 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from operator_console.actions.suppressions import Hashes, hashes_of
+from operator_console.errors import NoFeedbackKeysError
 from operator_console.views import Causes, CauseView, Stats
 from operator_console.web.bulk_worker import BulkWorker
 from operator_console.web.cache import CountPermits, SingleFlightCache
+from operator_console.web.errors import ViolationCode
 from operator_console.web.sessions import SessionPolicy, WrongTokenLimit
+from shared.addresses import InvalidAddressError
+from shared.secrets import SecretKeys
+from shared.web.problems import ValidationFailedError, Violation
 
 EXTENSION = "signpost"
 
@@ -28,6 +34,7 @@ class Services:
     session_policy: SessionPolicy
     origin: str | None
     is_https: bool
+    feedback_keys: SecretKeys | None
 
     @property
     def cookie_name(self) -> str:
@@ -39,6 +46,18 @@ class Services:
         if cause is None:
             return None
         return next((one for one in self.causes.get().value.causes if one.cause == cause), None)
+
+    def hashes_of(self, address: str, pointer: str) -> Hashes:
+        """Return an address's hashes for the suppression list. ``pointer`` is its place in the request.
+
+        Raises NoFeedbackKeysError, or ValidationFailedError for text that is no address.
+        """
+        if self.feedback_keys is None:
+            raise NoFeedbackKeysError
+        try:
+            return hashes_of(address, self.feedback_keys)
+        except InvalidAddressError:
+            raise ValidationFailedError([Violation(pointer, ViolationCode.INVALID_ADDRESS)]) from None
 
 
 def services() -> Services:
