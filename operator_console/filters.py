@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any, Self, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, and_, exists, func, literal_column, or_
+from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, and_, exists, func, literal_column, or_, select
 
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.ids import EPOCH
-from shared.models import OperatorAction, OutboxMessage, PauseRow, ProviderRow
+from shared.models import DELIVERY_STATES, OperatorAction, OutboxMessage, PauseRow, ProviderRow, ReportRow
+from shared.reports.report import ReportKind
 from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
 from shared.texts import masked
 from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, PauseKind, Status
@@ -27,7 +28,8 @@ class MessageFilter:
     """What messages must have; None means any.
 
     ``created_after`` (inclusive) and ``created_before`` (exclusive) compare the time in a message's id, for which the
-    primary key suffices. That time comes from the process that enqueued the message. ``cause`` is the id of a cause.
+    primary key suffices. That time comes from the process that enqueued the message. ``cause`` is the id of a cause of
+    dead messages, ``bounce_cause`` one of bounces.
     """
 
     status: Status | None = None
@@ -39,6 +41,8 @@ class MessageFilter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     cause: str | None = None
+    delivery_state: ReportKind | None = None
+    bounce_cause: str | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -106,12 +110,28 @@ _READERS: dict[str, Any] = {
     "created_after": datetime.fromisoformat,
     "created_before": datetime.fromisoformat,
     "cause": str,
+    "delivery_state": ReportKind,
+    "bounce_cause": str,
 }
 
 
 def cause_of(messages: Messages = OutboxMessage) -> Function[str]:
     """Return the cause of a dead message, as the expression that the index has."""
     return func.signpost_cause(messages.dead_reason, messages.provider, messages.last_error)
+
+
+def bounce_cause_of() -> Function[str]:
+    """Return the cause of a bounce: whose failure it is, the status code, and the pattern of the diagnostic."""
+    return func.signpost_cause(ReportRow.cause, ReportRow.status_code, ReportRow.diagnostic)
+
+
+def is_bounce_that_counts() -> ColumnElement[bool]:
+    """Return the condition of applied reports that their messages bounced."""
+    return and_(
+        ReportRow.kind == ReportKind.BOUNCED.value,
+        ReportRow.applied_at.is_not(None),
+        ReportRow.ignored_because.is_(None),
+    )
 
 
 def index_conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
@@ -137,6 +157,12 @@ def row_conditions(wanted: MessageFilter, messages: Messages = OutboxMessage) ->
             conditions.append(getattr(messages, name) == value)
     if wanted.recipient is not None:
         conditions.append(func.lower(messages.recipient) == func.lower(wanted.recipient))
+    if wanted.delivery_state is not None:
+        state = select(DELIVERY_STATES.c.state).where(DELIVERY_STATES.c.message_id == messages.id)
+        conditions.append(state.scalar_subquery() == wanted.delivery_state.value)
+    if wanted.bounce_cause is not None:
+        is_of_cause = and_(is_bounce_that_counts(), bounce_cause_of() == wanted.bounce_cause)
+        conditions.append(exists().where(ReportRow.message_id == messages.id, is_of_cause))
     return conditions
 
 

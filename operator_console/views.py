@@ -34,6 +34,7 @@ class MessageView:
     due_at: datetime | None
     settled_at: datetime | None
     cause: str | None
+    delivery_state: str | None
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,6 @@ class MessageDetail(MessageView):
     fallback_at: datetime | None
     fallback_of: UUID | None
     fell_back_to: UUID | None
-    delivery_state: str | None
     attempts: tuple[AttemptView, ...]
     reports: tuple[ReportView, ...]
     operator_actions: tuple[ActionView, ...]
@@ -162,6 +162,29 @@ class Causes:
     """Causes by number of messages, largest first; ``is_complete`` is False if there are more than these."""
 
     causes: tuple[CauseView, ...]
+    is_complete: bool
+    counted_at: datetime
+
+
+@dataclass(frozen=True)
+class BounceCauseView:
+    """Bounced messages with the same cause, status code and pattern of the diagnostic; ``bounce_cause`` is its id."""
+
+    bounce_cause: str
+    messages: int
+    cause: str | None
+    status_code: str | None
+    diagnostic: str | None
+    first_seen: datetime
+    last_seen: datetime
+    newest_id: UUID
+
+
+@dataclass(frozen=True)
+class BounceCauses:
+    """The causes of the last days' bounces, largest first; ``is_complete`` is False if not all were counted."""
+
+    causes: tuple[BounceCauseView, ...]
     is_complete: bool
     counted_at: datetime
 

@@ -10,6 +10,7 @@ from operator_console.cli.organizations import organizations_commands
 from operator_console.cli.pauses import channels_commands, pauses_command, providers_commands, templates_commands
 from operator_console.cli.queries import (
     audit_command,
+    bounces_command,
     groups_command,
     list_command,
     show_command,
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 for command in (
-    *(status_command, list_command, show_command, groups_command, audit_command),
+    *(status_command, list_command, show_command, groups_command, bounces_command, audit_command),
     *(requeue_command, discard_command, undo_discard_command, bulk_commands),
     *(providers_commands, channels_commands, templates_commands, pauses_command),
     *(organizations_commands, users_commands, tokens_commands, suppressions_commands),

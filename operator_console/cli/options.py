@@ -11,6 +11,7 @@ import click
 
 from operator_console.actions.audit import MAX_REASON_LENGTH, AuditContext, is_showable
 from shared.command_line import EnumChoice
+from shared.reports.report import ReportKind
 from shared.templates import TEMPLATES_AND_WORK
 from shared.vocabulary import CHANNELS, DeadReason, Status
 
@@ -65,6 +66,12 @@ FILTERS = (
     click.option("--created-before", type=Moment(), help="Only messages enqueued before this time (UTC)."),
     click.option("--cause", help="Only messages of this cause; `outboxctl groups` shows the ids."),
 )
+DELIVERY_FILTERS = (
+    click.option(
+        "--delivery-state", type=EnumChoice(ReportKind), help="Only sent messages that were reported like this."
+    ),
+    click.option("--bounce-cause", help="Only bounces of this cause; `outboxctl bounces` shows the ids."),
+)
 
 json_option = click.option("--json", "is_json", is_flag=True, help="Write one JSON object per line, for programs.")
 reason_option = click.option("--reason", type=Reason(), required=True, help="Why; stored in the audit.")
@@ -80,6 +87,13 @@ limit_option = click.option(
 def filter_options(command: Command) -> Command:
     """Add the options that make up a ``MessageFilter``."""
     for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+def delivery_filter_options(command: Command) -> Command:
+    """Add the options of a ``MessageFilter`` that select only sent messages."""
+    for option in reversed(DELIVERY_FILTERS):
         command = option(command)
     return command
 

@@ -12,6 +12,7 @@ from operator_console.actions.audit import record_reveal
 from operator_console.cli.database import fail, report_error, session_maker, transaction
 from operator_console.cli.options import (
     audit_context,
+    delivery_filter_options,
     filter_options,
     json_option,
     limit_option,
@@ -24,7 +25,7 @@ from operator_console.cli.pauses import PAUSE_COLUMNS, PROVIDER_COLUMNS
 from operator_console.errors import UnknownMessageError
 from operator_console.filters import MessageFilter
 from operator_console.queries.audit import list_actions
-from operator_console.queries.causes import list_causes
+from operator_console.queries.causes import list_bounce_causes, list_causes
 from operator_console.queries.messages import list_messages, show_message
 from operator_console.queries.stats import stats
 from operator_console.views import HourView, Mask, MessageView, Stats, as_json, unmasked
@@ -34,6 +35,7 @@ MESSAGE_COLUMNS = (
     "id",
     "status",
     "dead_reason",
+    "delivery_state",
     "template",
     "channel",
     "recipient",
@@ -42,6 +44,7 @@ MESSAGE_COLUMNS = (
     "created_at",
 )
 CAUSE_COLUMNS = ("cause", "messages", "dead_reason", "provider", "error", "first_seen", "last_seen")
+BOUNCE_COLUMNS = ("bounce_cause", "messages", "cause", "status_code", "diagnostic", "first_seen", "last_seen")
 AUDIT_COLUMNS = ("id", "acted_at", "operator", "action", "message_id", "bulk_id", "reason", "before", "after")
 BACKLOG_COLUMNS = (
     "channel",
@@ -105,6 +108,7 @@ def _is_of(hour: HourView, channel: str, recent: list[datetime]) -> bool:
 @click.command("list")
 @status_option
 @filter_options
+@delivery_filter_options
 @limit_option
 @click.option("--before", "cursor", type=click.UUID, help="Only messages older than this one: the next page.")
 @reveal_options
@@ -177,6 +181,21 @@ def groups_command(*, is_json: bool) -> None:
     show_rows([as_json(cause) for cause in found.causes], CAUSE_COLUMNS, is_json=is_json)
     if not found.is_complete:
         report_error(f"there are more causes than these {len(found.causes)}")
+
+
+@click.command("bounces")
+@json_option
+def bounces_command(*, is_json: bool) -> None:
+    """Count the messages that bounced in the last seven days by cause.
+
+    Most frequent causes come first. `list --bounce-cause` accepts their ids. A terminal gets a table, a pipe gets JSON
+    lines.
+    """
+    with transaction() as session:
+        found = list_bounce_causes(session)
+    show_rows([as_json(cause) for cause in found.causes], BOUNCE_COLUMNS, is_json=is_json)
+    if not found.is_complete:
+        report_error("there are more bounces than these")
 
 
 @click.command("audit")

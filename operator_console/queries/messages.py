@@ -52,7 +52,10 @@ def list_messages(
     """
     start = [*index_conditions(wanted), *([] if cursor is None else [OutboxMessage.id < cursor])]
     rows = session.execute(_page_query(start, wanted, limit + 1)).all()
-    messages = tuple(from_row(MessageView, row, **_changed(row, mask)) for row in rows[:limit])
+    states = _delivery_states(session, [row.id for row in rows[:limit]])
+    messages = tuple(
+        from_row(MessageView, row, **_changed(row, mask), delivery_state=states.get(row.id)) for row in rows[:limit]
+    )
     if len(rows) > limit:
         return Page(messages, next_cursor=messages[-1].id)
     last = _last_scanned(session, start) if row_conditions(wanted) else None
@@ -105,7 +108,7 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         last_error=_mask_addresses(message.last_error, message.recipient, mask),
         provider_message_id=_provider_message_id(message, actions, mask),
         fell_back_to=fallback and fallback.id,
-        delivery_state=_delivery_state(session, message_id),
+        delivery_state=_delivery_states(session, [message_id]).get(message_id),
         attempts=attempts,
         reports=reports,
         operator_actions=actions,
@@ -181,11 +184,11 @@ def _reports_of(session: Session, message: Row[Any], mask: Mask) -> tuple[Report
     )
 
 
-def _delivery_state(session: Session, message_id: UUID) -> str | None:
-    state: str | None = session.scalar(
-        select(DELIVERY_STATES.c.state).where(DELIVERY_STATES.c.message_id == message_id)
-    )
-    return state
+def _delivery_states(session: Session, message_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the states of those messages that have one."""
+    states = DELIVERY_STATES.c
+    rows = session.execute(select(states.message_id, states.state).where(states.message_id.in_(message_ids)))
+    return {row.message_id: row.state for row in rows}
 
 
 def _provider_message_id(message: Row[Any], actions: Sequence[ActionView], mask: Mask) -> str | None:

@@ -68,6 +68,13 @@ def get_groups() -> Response:
     return jsonify(as_json(services().causes.get().value))
 
 
+@blueprint.get("/messages/bounces")
+@requires(Scope.READ)
+def get_bounces() -> Response:
+    """Count bounced messages by cause."""
+    return jsonify(as_json(services().bounce_causes.get().value))
+
+
 @blueprint.get("/messages/<uuid:message_id>")
 @requires(Scope.READ)
 def get_message(message_id: UUID) -> Response:

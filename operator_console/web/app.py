@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from operator_console.actions.bulk import excluded_reasons
 from operator_console.filters import MessageFilter
-from operator_console.queries.causes import list_causes
+from operator_console.queries.causes import list_bounce_causes, list_causes
 from operator_console.queries.stats import stats
 from operator_console.settings import WebSettings
 from operator_console.web import api, labels
@@ -94,6 +94,7 @@ def configure_templates(app: Flask) -> None:
         dead_reasons=labels.DEAD_REASONS,
         breakers=labels.BREAKERS,
         failures=labels.FAILURES,
+        bounce_causes=labels.BOUNCE_CAUSES,
         suppression_reasons=labels.SUPPRESSION_REASONS,
         excluded_reasons=excluded_reasons(MessageFilter()),
         csrf_token=csrf_token,
@@ -114,6 +115,7 @@ def _services(settings: WebSettings) -> Services:
         bulk_worker=BulkWorker(sessions),
         count_permits=permits,
         causes=SingleFlightCache(_in_transaction(sessions, list_causes), permits),
+        bounce_causes=SingleFlightCache(_in_transaction(sessions, list_bounce_causes), permits),
         stats=SingleFlightCache(_in_transaction(sessions, stats), permits),
         session_policy=SessionPolicy(
             idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)

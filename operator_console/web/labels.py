@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from shared.reports.report import ReportKind
+from shared.reports.report import BounceCause, ReportKind
 from shared.vocabulary import Channel, DeadReason, SuppressionReason, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
@@ -17,6 +17,14 @@ DEAD_REASONS: Mapping[str, str] = {
 }
 DEAD_REASON_OPTIONS: Mapping[str, str] = {reason: f"{reason}: {text}" for reason, text in DEAD_REASONS.items()}
 """In a filter, the reason itself must be recognizable, because lists and the command line show it."""
+BOUNCE_CAUSES: Mapping[str, str] = {
+    BounceCause.RECIPIENT: "the recipient does not exist",
+    BounceCause.MAILBOX_FULL: "the mailbox is full",
+    BounceCause.CONTENT: "the content was refused",
+    BounceCause.POLICY: "a policy or our reputation",
+    BounceCause.OTHER: "another cause, or none given",
+}
+"""The parties that bounces blame."""
 SUPPRESSION_REASONS: Mapping[str, str] = {
     SuppressionReason.BOUNCED: "messages to it bounced",
     SuppressionReason.COMPLAINED: "the recipient complained",

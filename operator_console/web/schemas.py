@@ -13,6 +13,7 @@ from operator_console.actions.pauses import MAX_PAUSE_MINUTES
 from operator_console.actions.suppressions import LONGEST_DAYS
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
+from shared.reports.report import ReportKind
 from shared.templates import TEMPLATES_AND_WORK
 from shared.vocabulary import CHANNELS, DeadReason, HealthStatus, Locale, PauseKind, Status
 from shared.web.problems import ValidationFailedError, Violation
@@ -176,6 +177,8 @@ class FilterSchema(StrictSchema):
 class MessagesQuery(FilterSchema):
     """A page of a list of messages; the result is the filter, the limit and the cursor."""
 
+    delivery_state = Choice(ReportKind)
+    bounce_cause = Text()
     limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
     cursor = fields.UUID(error_messages={"invalid_uuid": ViolationCode.INVALID_CURSOR})
 

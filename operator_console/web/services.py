@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.actions.suppressions import Hashes, hashes_of
 from operator_console.errors import NoFeedbackKeysError
-from operator_console.views import Causes, CauseView, Stats
+from operator_console.views import BounceCauses, BounceCauseView, Causes, CauseView, Stats
 from operator_console.web.bulk_worker import BulkWorker
 from operator_console.web.cache import CountPermits, SingleFlightCache
 from operator_console.web.errors import ViolationCode
@@ -30,6 +30,7 @@ class Services:
     bulk_worker: BulkWorker
     count_permits: CountPermits
     causes: SingleFlightCache[Causes]
+    bounce_causes: SingleFlightCache[BounceCauses]
     stats: SingleFlightCache[Stats]
     session_policy: SessionPolicy
     origin: str | None
@@ -46,6 +47,13 @@ class Services:
         if cause is None:
             return None
         return next((one for one in self.causes.get().value.causes if one.cause == cause), None)
+
+    def find_bounce_cause(self, bounce_cause: str | None) -> BounceCauseView | None:
+        """Return the cause of bounces with that id, or None if no message bounced for it in the last days."""
+        if bounce_cause is None:
+            return None
+        causes = self.bounce_causes.get().value.causes
+        return next((one for one in causes if one.bounce_cause == bounce_cause), None)
 
     def hashes_of(self, address: str, pointer: str) -> Hashes:
         """Return an address's hashes for the suppression list. ``pointer`` is its place in the request.

@@ -19,7 +19,7 @@ DESKTOP = {"width": 1280, "height": 900}
 SMALL_PHONE = {"width": 320, "height": 568}
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 PATHS = ("/", "/messages", "/messages?status=dead", "/messages/causes", "/bulk", "/bulk/new?status=dead", "/relays")
-PATHS += ("/relays/pauses/template/activation", "/audit", "/tokens")
+PATHS += ("/relays/pauses/template/activation", "/messages/bounces", "/suppressions", "/audit", "/tokens")
 MODES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FAR = {"due_at": "now() + interval '1 hour'"}
 

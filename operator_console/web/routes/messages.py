@@ -31,6 +31,7 @@ from operator_console.web.schemas import (
     read_query,
 )
 from operator_console.web.services import services
+from shared.reports.report import ReportKind
 from shared.templates import TEMPLATES_AND_WORK
 from shared.vocabulary import CHANNELS, DeadReason, Locale, PauseKind, Status
 from shared.web.problems import ValidationFailedError
@@ -57,6 +58,7 @@ def get_list() -> Response:
         wanted=wanted,
         found=found,
         cause=services().find_cause(wanted.cause),
+        bounce=services().find_bounce_cause(wanted.bounce_cause),
         is_first=cursor is None,
         query=query_without_cursor(),
         allows_bulk=allows_bulk(wanted, found),
@@ -64,6 +66,7 @@ def get_list() -> Response:
         choices={
             "status": Status,
             "dead_reason": DeadReason,
+            "delivery_state": ReportKind,
             "channel": CHANNELS,
             "template": TEMPLATES_AND_WORK,
             "provider": sorted(providers),
@@ -88,6 +91,14 @@ def get_causes() -> Response:
     """Count dead messages by cause."""
     cached = services().causes.get()
     return page("causes.html", found=cached.value, refresh_after=cached.refresh_after(REFRESH_SECONDS))
+
+
+@blueprint.get("/bounces")
+@requires(Scope.READ)
+def get_bounces() -> Response:
+    """Count bounced messages by cause."""
+    cached = services().bounce_causes.get()
+    return page("bounces.html", found=cached.value, refresh_after=cached.refresh_after(REFRESH_SECONDS))
 
 
 @blueprint.get("/<uuid:message_id>")

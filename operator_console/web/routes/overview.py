@@ -50,6 +50,8 @@ def get_overview() -> Response:
         dead=draw_chart(dead),
         found=found,
         causes=found.causes[:CAUSES_SHOWN],
+        bounces=services().bounce_causes.get().value.causes,
+        most_bounces=CAUSES_SHOWN,
         providers=now.providers,
         pauses=now.pauses,
     )
