@@ -56,6 +56,10 @@ DELIVERY_REPORTS = Counter(
     "Delivery reports that count, as they are applied. The cause is empty unless a message bounced.",
     ["kind", "cause", "source"],
 )
+REPORTS_UNMATCHED = Gauge(
+    "signpost_reports_unmatched",
+    "Delivery reports that match no message for ten minutes; 0 unless this relay holds the leader lease.",
+)
 PROVIDER_FAILURES = Counter(
     "signpost_provider_failures_total",
     "Failures of a provider's own, by category: certificate, credentials or other.",

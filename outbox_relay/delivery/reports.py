@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from outbox_relay.db.connection import ReconnectingConnection, RelayConnection
-from outbox_relay.metrics import DELIVERY_REPORTS
+from outbox_relay.metrics import DELIVERY_REPORTS, REPORTS_UNMATCHED
 from shared.addresses import canonical_address
 from shared.db.errors import describe
 from shared.log import get_logger
@@ -53,6 +53,15 @@ select report.id as report_id, message.id as message_id, recipient, recipient_ta
  limit %(limit)s
 """
 
+MOST_COUNTED = 10_000
+UNMATCHED = """
+select count(*) as unmatched
+  from (select from delivery_reports
+         where applied_at is null and received_at between now() - make_interval(secs => %(longest)s)
+                                                      and now() - make_interval(secs => %(recent)s)
+         limit %(limit)s) as waiting
+"""
+
 APPLY = "select * from signpost_apply_reports(%(batch)s)"
 
 log = get_logger("relay.reports")
@@ -80,6 +89,8 @@ class DeliveryReports:
         try:
             while await self.apply(age) == BATCH:
                 pass
+            if is_full_look:
+                REPORTS_UNMATCHED.set(await self._count_unmatched())
         except psycopg.Error as error:
             log.warning("delivery reports not applied", **describe(error))
         else:
@@ -99,6 +110,11 @@ class DeliveryReports:
         applied = await self._database.once(work)
         self._report(applied)
         return len(applied)
+
+    async def _count_unmatched(self) -> int:
+        asked = {"longest": LONGEST_WAIT_SECONDS, "recent": RECENT_SECONDS, "limit": MOST_COUNTED}
+        [row] = await self._database.once(lambda connection: connection.fetch(UNMATCHED, asked))
+        return int(row.unmatched)
 
     def _match(self, row: Any) -> dict[str, Any]:
         """Return a report and its message for the database."""

@@ -13,6 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SECONDS, Poller
 from outbox_relay.delivery.reports import REPORTS_SECONDS, DeliveryReports
 from outbox_relay.maintenance.leader import Maintenance
+from outbox_relay.metrics import REPORTS_UNMATCHED
 from outbox_relay.organizations.health_check import ROUND_SECONDS
 from outbox_relay.organizations.service import ProvisioningService
 from outbox_relay.outbox.claim import FULL_SCAN_SECONDS
@@ -63,6 +64,8 @@ def periodic_work(
     async def apply_reports() -> None:
         if leadership.is_leader:
             await reports.run_round()
+        else:
+            REPORTS_UNMATCHED.set(0)
 
     work = [
         # Partitions, retention and operator digests. Every relay tries to become the leader.

@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared.reports.return_paths import Gateway
 from shared.web.app import RequestObserver
 
 _registry = CollectorRegistry()
@@ -34,6 +35,10 @@ REFUSED = Counter(
     ["gateway", "reason"],
     registry=_registry,
 )
+for _gateway in Gateway:
+    # For Prometheus, the first value of a new counter is not an increase.
+    REFUSED.labels(_gateway, "wrong_mac")
+REFUSED.labels(Gateway.TWILIO, "wrong_signature")
 OBSERVER = RequestObserver(
     REQUEST_DURATION,
     methods=("GET", "POST"),

@@ -13,6 +13,7 @@ from api_service import metrics as api_metrics
 from operator_console.web import metrics as console_metrics
 from outbox_relay import metrics as relay_metrics
 from receiver import metrics as receiver_metrics
+from receiver.callbacks import metrics as callbacks_metrics
 from tests.support.alarms import RULES, groups, needs_promtool, promtool, written_cases
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def questions() -> dict[str, str]:
 def counted() -> dict[str, set[str]]:
     """Return each exported series with its labels."""
     known: dict[str, set[str]] = {"up": set()}
-    modules = (relay_metrics, api_metrics, console_metrics, receiver_metrics)
+    modules = (relay_metrics, api_metrics, console_metrics, receiver_metrics, callbacks_metrics)
     collectors = [value for module in modules for value in vars(module).values()]
     for collector in collectors:
         if hasattr(type(collector), "collect") and collector is not REGISTRY:

@@ -1,7 +1,7 @@
 """Delivery reports: matched to sent messages, in any order, and applied once."""
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from shared.reports.report import BounceCause, ReportKind, ReportSource
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
-from tests.support.delivery_reports import POLICY, RECIPIENT, apply_reports, bounce, store
+from tests.support.delivery_reports import POLICY, RECIPIENT, apply_reports, bounce, run_round, store
 from tests.support.fallbacks import budgets_of, fall_back
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
@@ -77,6 +77,26 @@ def test_a_repeated_report_is_stored_once(outbox: Outbox) -> None:
         bounce(outbox.database, message)
         apply_reports(outbox.database)
     assert outbox.number("select count(*) from delivery_reports") == 1
+
+
+def test_a_message_has_few_reports_whatever_its_recipient_writes_into_bounces(outbox: Outbox) -> None:
+    outbox.put()
+    message = sent(outbox)
+    for number, cause, is_permanent in product(range(3), BounceCause, (True, False)):
+        facts = {"status_code": f"5.1.{number}", "diagnostic": f"550 {number}"}
+        bounce(outbox.database, message, cause=cause, is_permanent=is_permanent, **facts)
+    assert outbox.number("select count(*) from delivery_reports") == 2 * len(BounceCause)
+
+
+def test_reports_without_a_message_are_counted_once_they_are_not_recent(outbox: Outbox) -> None:
+    receipt = {"provider": "smpp:smsc", "provider_message_id": "of another system"}
+    store(outbox.database, ReportKind.DELIVERED, ReportSource.SMPP, **receipt)
+    store(outbox.database, ReportKind.DELAYED, ReportSource.SMPP, **receipt)
+    for age, expected in ((0, 0), (11, 1)):
+        outbox.execute("update delivery_reports set received_at = now() - %s * interval '1 min'"
+                       " where kind = 'delayed'", age)  # fmt: skip
+        run_round(outbox.database)
+        assert REGISTRY.get_sample_value("signpost_reports_unmatched") == expected
 
 
 @pytest.mark.parametrize("provider", ["twilio:other", "twilio:api"])
