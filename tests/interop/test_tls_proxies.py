@@ -4,10 +4,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from shared.reports.return_paths import Gateway
+from tests.support.callbacks import path_for, reports, running_receiver
 from tests.support.consoles import operators_token, running_console
 from tests.support.databases import Database
 from tests.support.forwarding import TcpProxy, forwarding
@@ -112,6 +115,22 @@ def test_operators_sign_in_to_the_console_from_their_networks_only(name: str, da
         assert operator.get("/", follow_redirects=True).status_code == 200
         assert [operator.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [404] * 3
         assert stranger.get("/sign-in").status_code == 403
+
+
+def test_gateways_reach_the_callbacks_and_nothing_else(name: str, database: Database) -> None:
+    with (
+        running_receiver(database) as receiver,
+        PROXIES[name](1, 1, port_of(receiver.base_url)) as proxy,
+        proxy.client(ADA, of=proxy.callbacks) as gateway,
+    ):
+        path = path_for(Gateway.JSON, uuid4())
+        assert gateway.post(path, json={"status": "delivered"}).status_code == 204
+        assert [kind for (kind,) in reports(database, "kind")] == ["delivered"]
+        assert gateway.post(path, json={"status": "a" * 20_000}).json()["code"] == "body_too_large"
+        asked = len(receiver.log_lines())
+        for other in ("/", "/readyz", "/metrics", "/v1/registrations"):
+            assert gateway.get(other).status_code == 404
+        assert len(receiver.log_lines()) == asked
 
 
 def register(client: httpx.Client, number: int, **headers: str) -> httpx.Response:

@@ -94,7 +94,7 @@ def test_the_proxy_sees_clients_and_reaches_the_published_ports() -> None:
         assert "TRUSTED_PROXIES" in settings_of(SERVICES[name]["command"])
     sample, *_ = proxy["volumes"][0].split(":")
     upstreams = set(re.findall(r"reverse_proxy (\S+)", (ROOT / sample).read_text()))
-    assert upstreams == {SERVICES[name]["ports"][0].rpartition(":")[0] for name in ("api", "console")}
+    assert upstreams == {SERVICES[name]["ports"][0].rpartition(":")[0] for name in ("api", "console", "callbacks")}
 
 
 def test_commands_in_the_docs_run_in_a_service_that_has_their_settings() -> None:
@@ -199,7 +199,7 @@ def test_an_external_database_can_replace_the_container() -> None:
 def test_up_without_options_starts_all_services_that_need_no_settings() -> None:
     [profiles] = re.findall(r"^COMPOSE_PROFILES=(.*)$", (ROOT / ".env").read_text(), re.MULTILINE)
     known = {each for service in SERVICES.values() for each in service.get("profiles", [])}
-    assert set(profiles.split(",")) == known - {"bounces"}  # it needs BOUNCE_IMAP_URL
+    assert set(profiles.split(",")) == known - {"bounces", "receipts"}  # they need BOUNCE_IMAP_URL and CALLBACK_URL
 
 
 def test_each_service_has_time_to_stop() -> None:

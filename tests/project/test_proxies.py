@@ -14,8 +14,9 @@ from tests.support.commands import ROOT
 DEPLOY = ROOT / "deploy"
 NGINX = DEPLOY / "nginx" / "signpost.conf"
 CADDY = DEPLOY / "caddy" / "Caddyfile"
-SAMPLES = (NGINX, DEPLOY / "nginx" / "signpost-console.conf", CADDY)
-ADMIN_PORTS = (8002, 8003, 8004)
+CALLBACKS = DEPLOY / "nginx" / "signpost-callbacks.conf"
+SAMPLES = (NGINX, DEPLOY / "nginx" / "signpost-console.conf", CALLBACKS, CADDY)
+ADMIN_PORTS = (8002, 8003, 8004, 8005, 8007)
 
 
 @pytest.mark.parametrize(("sample", "word"), [(NGINX, "keepalive_timeout"), (CADDY, "keepalive")])
@@ -34,6 +35,7 @@ def test_a_proxy_waits_longer_than_a_client_may(sample: Path, word: str) -> None
     ("sample", "words"),
     [
         (NGINX, ("client_max_body_size", "client_body_buffer_size")),
+        (CALLBACKS, ("client_max_body_size", "client_body_buffer_size")),
         (CADDY, ("max_size", "request_buffers")),
     ],
 )

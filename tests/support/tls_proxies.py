@@ -40,11 +40,12 @@ http {{
 
 @dataclass(frozen=True)
 class TlsProxy:
-    """A proxy that serves the API on one port and the console on another."""
+    """A proxy that serves the API, the console and the receiver of callbacks on a port each."""
 
     authority: Authority
     api: int
     console: int
+    callbacks: int
     plain: int
 
     def client(self, address: str, *, of: int | None = None) -> httpx.Client:
@@ -54,17 +55,23 @@ class TlsProxy:
 
 
 @contextmanager
-def nginx(api: int, console: int) -> Iterator[TlsProxy]:
-    """Run nginx in front of these two ports of loopback."""
+def nginx(api: int, console: int, callbacks: int = 1) -> Iterator[TlsProxy]:
+    """Run nginx in front of these ports of loopback."""
     program = _program("nginx")
     with _proxy() as (folder, proxy):
-        for name, service in (("signpost", proxy.api), ("signpost-console", proxy.console)):
+        sites = {
+            "signpost": proxy.api,
+            "signpost-console": proxy.console,
+            "signpost-callbacks": proxy.callbacks,
+        }
+        for name, service in sites.items():
             text = re.sub(r" *listen \[::\].*\n", "", (DEPLOY / "nginx" / f"{name}.conf").read_text())
             changes = {
                 "listen 80;": f"listen 127.0.0.1:{proxy.plain};",
                 "listen 443 ssl;": f"listen 127.0.0.1:{service} ssl;",
                 "127.0.0.1:8000": f"127.0.0.1:{api}",
                 "127.0.0.1:8001": f"127.0.0.1:{console}",
+                "127.0.0.1:8006": f"127.0.0.1:{callbacks}",
                 "127.0.0.0/8": OPERATOR,
             }
             text = re.sub(r"/etc/letsencrypt/\S+/fullchain\.pem", f"{folder}/server.pem", _changed(text, changes))
@@ -79,18 +86,19 @@ def nginx(api: int, console: int) -> Iterator[TlsProxy]:
 
 
 @contextmanager
-def caddy(api: int, console: int) -> Iterator[TlsProxy]:
-    """Run Caddy in front of these two ports of loopback."""
+def caddy(api: int, console: int, callbacks: int = 1) -> Iterator[TlsProxy]:
+    """Run Caddy in front of these ports of loopback."""
     program = _program("caddy")
     with _proxy() as (folder, proxy):
+        sites = {"signup": proxy.api, "console": proxy.console, "callbacks": proxy.callbacks}
+        certificate = f"tls {folder}/server.pem {folder}/server.key"
         changes = {
+            f"{name}.example.org {{": f"https://127.0.0.1:{port} {{\n\t{certificate}" for name, port in sites.items()
+        } | {
             "{\n\tservers": "{\n\tadmin off\n\tauto_https disable_redirects\n\tservers",
-            "signup.example.org {": f"https://127.0.0.1:{proxy.api} {{\n\ttls {folder}/server.pem {folder}/server.key",
-            "console.example.org {": (
-                f"https://127.0.0.1:{proxy.console} {{\n\ttls {folder}/server.pem {folder}/server.key"
-            ),
             "127.0.0.1:8000": f"127.0.0.1:{api}",
             "127.0.0.1:8001": f"127.0.0.1:{console}",
+            "127.0.0.1:8006": f"127.0.0.1:{callbacks}",
             "127.0.0.0/8": OPERATOR,
         }
         text = _changed((DEPLOY / "caddy" / "Caddyfile").read_text(), changes)
@@ -114,7 +122,7 @@ def _proxy() -> Iterator[tuple[Path, TlsProxy]]:
         folder = Path(name)
         authority = make_authority(folder)
         authority.server_context("IP:127.0.0.1")
-        yield folder, TlsProxy(authority, *(unused_port() for _ in range(3)))
+        yield folder, TlsProxy(authority, *(unused_port() for _ in range(4)))
 
 
 @contextmanager
