@@ -10,7 +10,7 @@ from receiver.bounces.settings import BounceSettings, BounceSettingsSchema
 from receiver.callbacks.command import callbacks, check_callbacks
 from shared.command_line import report_connections, version_option
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsError, exit_with_errors, read_or_exit, report_checked
+from shared.settings import read_or_exit, report_checked
 
 log = get_logger("receiver.cli")
 
@@ -29,8 +29,6 @@ main.add_command(check_callbacks)
 def bounces() -> None:
     """Take bounces over LMTP and IMAP until SIGTERM, and store them as delivery reports."""
     settings = _settings()
-    if settings.bounce_lmtp_bind is None and settings.bounce_imap_url is None:
-        exit_with_errors(SettingsError(["neither BOUNCE_LMTP_BIND nor BOUNCE_IMAP_URL is set"]))
     from receiver.bounces.service import run_bounces  # noqa: PLC0415 - other commands start faster without it
 
     try:

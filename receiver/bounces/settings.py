@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+from marshmallow import ValidationError, validates_schema
+
 from receiver.settings import ReceiverSettings, ReceiverSettingsSchema
 from shared.settings import AdminBind, Bind, Text, Whole
 from shared.urls import is_loopback
@@ -94,3 +96,8 @@ class BounceSettingsSchema(ReceiverSettingsSchema):
         "BOUNCE_IMAP_SECONDS", "How often to look for new mails.", unit="seconds", default=60, bounds=(1, 3600)
     )
     admin_bind = AdminBind("RECEIVER_ADMIN_BIND", port=8005)
+
+    @validates_schema
+    def _check_source(self, settings: dict[str, Any], **_more: Any) -> None:
+        if settings["bounce_lmtp_bind"] is None and settings["bounce_imap_url"] is None:
+            raise ValidationError("neither BOUNCE_LMTP_BIND nor BOUNCE_IMAP_URL is set")

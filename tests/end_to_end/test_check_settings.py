@@ -39,6 +39,7 @@ def check(program: str, *options: str, **settings: str) -> "subprocess.Completed
         "PUBLIC_URL": PUBLIC_URL,
         "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
         "EMAIL_PROVIDERS": "console:",
+        "BOUNCE_LMTP_BIND": "127.0.0.1:2424",
     } | settings
     command = [SCRIPTS / program, "check-settings", *options]
     return subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=False)

@@ -36,6 +36,11 @@ def test_lmtp_listens_nowhere_else(text: str) -> None:
         read(BOUNCE_LMTP_BIND=text)
 
 
+def test_a_receiver_without_a_source_of_bounces_is_refused_before_it_starts() -> None:
+    with pytest.raises(SettingsError, match="neither BOUNCE_LMTP_BIND nor BOUNCE_IMAP_URL is set"):
+        read()
+
+
 def test_an_imap_url_is_percent_decoded() -> None:
     url = "imaps://bounces%40example.org:p%2Fw%3A@imap.example.org/Bounces%20old"
     mailbox = read(BOUNCE_IMAP_URL=url).bounce_imap_url
