@@ -75,3 +75,9 @@ def test_password_hashing_costs_three_times_the_owasp_minimum() -> None:
     parameters = extract_parameters(passwords.hash_password("four quiet words here"))
     assert parameters.type is Type.ID
     assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (4, 31 * 1024, 1)
+
+
+def test_without_an_account_the_same_hash_is_computed() -> None:
+    assert passwords.is_current_hash(passwords.DUMMY_HASH)
+    assert not passwords.verify_password(passwords.DUMMY_HASH, "four quiet words here")
+    assert len(passwords.DUMMY_HASH) == len(passwords.hash_password("four quiet words here"))
