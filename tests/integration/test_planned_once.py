@@ -9,14 +9,14 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from api_service.services import EXTENSION
-from outbox_relay.bootstrap import RelayComponents, assemble
+from outbox_relay.bootstrap import RelayComponents
 from outbox_relay.delivery.poller import COUNT, queue_parameters, queues_of
-from outbox_relay.settings import RelaySettingsSchema
 from shared.db.engine import create_database_engine
 from shared.vocabulary import Channel
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
+from tests.support.relaying import assembled
 from tests.support.relays import relay_environment
 
 MODE = "show plan_cache_mode"
@@ -38,7 +38,7 @@ def test_the_api_s_connections_plan_once(api: ApiUnderTest) -> None:
 
 
 def test_only_the_relays_permanent_connections_plan_once(outbox: Outbox) -> None:
-    settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
+    environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
 
     async def modes(parts: RelayComponents) -> list[str]:
         own = parts.connections
@@ -50,7 +50,7 @@ def test_only_the_relays_permanent_connections_plan_once(outbox: Outbox) -> None
         finally:
             await parts.close()
 
-    assert asyncio.run(modes(assemble(settings))) == 4 * ["force_generic_plan"] + ["auto"]
+    assert asyncio.run(modes(assembled(environment))) == 4 * ["force_generic_plan"] + ["auto"]
 
 
 async def mode_of(connection: AsyncConnection) -> str:
@@ -59,7 +59,7 @@ async def mode_of(connection: AsyncConnection) -> str:
 
 
 def test_a_backlog_is_counted_by_the_due_index_with_any_statistics(outbox: Outbox) -> None:
-    settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
+    environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
     outbox.put(count=100)
     outbox.execute("analyze")
 
@@ -74,7 +74,7 @@ def test_a_backlog_is_counted_by_the_due_index_with_any_statistics(outbox: Outbo
         finally:
             await parts.close()
 
-    lines = asyncio.run(plan(assemble(settings)))
+    lines = asyncio.run(plan(assembled(environment)))
     assert [line for line in lines if "_channel_priority_due_at_id_idx" in line]
     assert not [line for line in lines if "Seq Scan" in line]
 

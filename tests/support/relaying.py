@@ -1,14 +1,17 @@
 """The relay's components, assembled as in the daemon, within a test's event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
+from unittest.mock import patch
+from uuid import UUID
 
 from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
+from tests.support.rendering import shared_renderer
 
 TIMEOUT_SECONDS = 60
 ALL_ARE_SENT = "select 1 where not exists (select from outbox_messages where status <> 'sent')"
@@ -25,6 +28,12 @@ class MailServer(Protocol):
         """The port it listens on."""
 
 
+def assembled(environment: Mapping[str, str], relay_id: UUID | None = None) -> RelayComponents:
+    """Assemble a relay with those settings. Relays of this process share renderers, which take long to create."""
+    with patch("outbox_relay.bootstrap.Renderer", shared_renderer):
+        return assemble(RelaySettingsSchema().read(environment), relay_id)
+
+
 @asynccontextmanager
 async def relaying(
     outbox: Outbox, server: MailServer, *, tls: str = "none", **settings: str
@@ -32,7 +41,7 @@ async def relaying(
     """Run the relay's components with one connection to that server."""
     provider = f"smtp://127.0.0.1:{server.port}?tls={tls}"
     environment = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"} | settings
-    parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **environment)))
+    parts = assembled(relay_environment(outbox.database, **environment))
     stopping = asyncio.Event()
     running = asyncio.create_task(parts.relay.run(stopping, stopping))
     try:

@@ -4,11 +4,10 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
-from outbox_relay.bootstrap import assemble
-from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import RELAY_ALIVE_SECONDS
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
+from tests.support.relaying import assembled
 from tests.support.relays import relay_environment
 
 ALIVE = f"select count(*) from relays where seen_at > now() - interval '{RELAY_ALIVE_SECONDS} seconds'"
@@ -24,7 +23,7 @@ def poll(outbox: Outbox, relay_id: UUID, **settings: str) -> None:
 
     async def poll_once() -> None:
         environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
-        parts = assemble(RelaySettingsSchema().read(environment), relay_id)
+        parts = assembled(environment, relay_id)
         await parts.poller.poll()
         await parts.close()
 

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.bootstrap import RelayComponents, assemble
+from outbox_relay.bootstrap import RelayComponents
 from outbox_relay.delivery.poller import set_lag_gauges
-from outbox_relay.settings import RelaySettingsSchema
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_blocked
 from tests.support.maintenance import put_old
 from tests.support.outbox import Outbox
-from tests.support.relaying import TIMEOUT_SECONDS, relaying
+from tests.support.relaying import TIMEOUT_SECONDS, assembled, relaying
 from tests.support.relays import relay_environment
 from tests.support.smtp_server import SmtpServer
 
@@ -122,7 +121,7 @@ async def test_a_failed_count_prevents_no_poll(outbox: Outbox, monkeypatch: pyte
 
 async def test_a_cancelled_poll_is_followed_by_the_usual_pause(outbox: Outbox) -> None:
     settings = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
-    parts = assemble(RelaySettingsSchema().read(settings))
+    parts = assembled(settings)
     set_lag_gauges({})
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock outbox_messages")

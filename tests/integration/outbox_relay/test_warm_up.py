@@ -2,10 +2,9 @@
 
 import asyncio
 
-from outbox_relay.bootstrap import assemble
-from outbox_relay.settings import RelaySettingsSchema
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
+from tests.support.relaying import assembled
 from tests.support.relays import relay_environment, running_relay
 
 CONNECTED = "select application_name from pg_stat_activity where datname = current_database()"
@@ -19,10 +18,10 @@ def test_a_relay_opens_its_connections_before_the_first_message(outbox: Outbox) 
 
 def test_a_failed_warm_up_is_left_to_the_first_use(outbox: Outbox) -> None:
     nowhere = {"DATABASE_URL": "postgresql+psycopg://relay@127.0.0.1:1/signpost", "EMAIL_PROVIDERS": "console:"}
-    settings = RelaySettingsSchema().read(relay_environment(outbox.database, **nowhere))
+    environment = relay_environment(outbox.database, **nowhere)
 
     async def look() -> tuple[int, bool]:
-        parts = assemble(settings)
+        parts = assembled(environment)
         await parts.warm_up()
         await parts.close()
         return parts.connections.failures, parts.connections.settling.is_lost

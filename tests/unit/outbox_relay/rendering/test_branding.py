@@ -108,6 +108,13 @@ def test_a_theme_overrides_and_can_extend_the_default_templates(theme: Path) -> 
     assert "Bonjour Ada" in french.text
 
 
+def test_a_changed_file_of_a_theme_is_used_from_the_next_renderer_on(theme: Path) -> None:
+    subject = theme / "welcome" / "subject.txt"
+    for text in ("Ahoy", "Ahoy again"):
+        subject.write_text(text)
+        assert shown_in(Branding(Brand("Acme"), theme), Template("welcome")).subject == text
+
+
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [
