@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from devstack.cluster import Cluster
 from tests.support.bounces import (
     AUTO_REPLY,
     BASE,
@@ -23,7 +24,7 @@ from tests.support.bounces import (
     running_receiver,
     some_id,
 )
-from tests.support.databases import Database
+from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.processes import running
 from tests.support.service_manager import supervisor
@@ -32,8 +33,28 @@ TAKEN = b"250 2.0.0 taken"
 BOUNCE = delivery_status("failed", "5.1.1")
 
 
+@pytest.fixture(scope="module")
+def serving(cluster: Cluster) -> Iterator[tuple[Database, RunningReceiver]]:
+    with fresh_database(cluster) as database, running_receiver(database) as receiver:
+        yield database, receiver
+
+
 @pytest.fixture
-def receiver(new_database: Database) -> Iterator[RunningReceiver]:
+def database(serving: tuple[Database, RunningReceiver]) -> Iterator[Database]:
+    """The database of ``receiver``, without reports."""
+    yield serving[0]
+    with serving[0].connect() as owner:
+        owner.execute("delete from delivery_reports")
+
+
+@pytest.fixture
+def receiver(serving: tuple[Database, RunningReceiver]) -> RunningReceiver:
+    return serving[1]
+
+
+@pytest.fixture
+def own_receiver(new_database: Database) -> Iterator[RunningReceiver]:
+    """A process for one test only, whose metrics and log start empty."""
     with running_receiver(new_database) as receiver:
         yield receiver
 
@@ -42,10 +63,10 @@ def kinds(database: Database) -> list[tuple[str, str | None, bool]]:
     return [(row["kind"], row["cause"], row["is_permanent"]) for row in reports(database)]
 
 
-def test_a_bounce_is_committed_before_it_is_acknowledged(new_database: Database, receiver: RunningReceiver) -> None:
+def test_a_bounce_is_committed_before_it_is_acknowledged(database: Database, receiver: RunningReceiver) -> None:
     message_id = some_id()
     assert receiver.deliver(BOUNCE, bounce_address(message_id)) == TAKEN
-    [row] = reports(new_database)
+    [row] = reports(database)
     assert (row["message_id"], row["source"], row["kind"]) == (str(message_id), "lmtp", "bounced")
     assert (row["cause"], row["is_permanent"], row["status_code"]) == ("recipient", True, "5.1.1")
     assert row["diagnostic"] == "550 5.1.1 … Recipient address rejected: User unknown"
@@ -63,33 +84,31 @@ def test_a_bounce_is_committed_before_it_is_acknowledged(new_database: Database,
     ],
 )
 def test_each_kind_of_report_is_stored(
-    new_database: Database, receiver: RunningReceiver, mail: bytes, expected: tuple[str, str | None, bool]
+    database: Database, receiver: RunningReceiver, mail: bytes, expected: tuple[str, str | None, bool]
 ) -> None:
     assert receiver.deliver(mail, bounce_address(some_id())) == TAKEN
-    assert kinds(new_database) == [expected]
+    assert kinds(database) == [expected]
 
 
 def test_a_complaint_is_known_by_the_envelope_sender_that_it_quotes(
-    new_database: Database, receiver: RunningReceiver
+    database: Database, receiver: RunningReceiver
 ) -> None:
     message_id = some_id()
     receiver.deliver(complaint(bounce_address(message_id)), BASE)
-    [row] = reports(new_database)
+    [row] = reports(database)
     assert (row["message_id"], row["kind"]) == (str(message_id), "complained")
 
 
 @pytest.mark.parametrize(
     "mail", [AUTO_REPLY, complaint(BASE, "not-spam"), b"", b"Subject: Hello\r\n\r\nHow are you?\r\n"]
 )
-def test_other_mails_are_taken_and_change_nothing(
-    new_database: Database, receiver: RunningReceiver, mail: bytes
-) -> None:
+def test_other_mails_are_taken_and_change_nothing(database: Database, receiver: RunningReceiver, mail: bytes) -> None:
     assert receiver.deliver(mail, bounce_address(some_id())) == TAKEN
-    assert reports(new_database) == []
+    assert reports(database) == []
 
 
 def test_a_bounce_to_an_address_without_a_valid_mac_is_counted_and_changes_nothing(
-    new_database: Database, receiver: RunningReceiver
+    new_database: Database, own_receiver: RunningReceiver
 ) -> None:
     genuine, another = bounce_address(some_id()), bounce_address(some_id())
     id_of_another = re.sub(r"\+\w{26}", another[another.index("+") : another.index(".")], genuine)
@@ -101,43 +120,43 @@ def test_a_bounce_to_an_address_without_a_valid_mac_is_counted_and_changes_nothi
         "postmaster@signpost.example",
     ]
     for address in forged:
-        assert receiver.deliver(BOUNCE, address) == TAKEN
+        assert own_receiver.deliver(BOUNCE, address) == TAKEN
     assert reports(new_database) == []
-    assert receiver.outcomes() == ["unverified"] * 5
-    assert 'signpost_bounce_mails_total{outcome="unverified",source="lmtp"} 5.0' in receiver.get("/metrics").text
+    assert own_receiver.outcomes() == ["unverified"] * 5
+    assert 'signpost_bounce_mails_total{outcome="unverified",source="lmtp"} 5.0' in own_receiver.get("/metrics").text
 
 
-def test_a_repeated_bounce_is_stored_once(new_database: Database, receiver: RunningReceiver) -> None:
+def test_a_repeated_bounce_is_stored_once(new_database: Database, own_receiver: RunningReceiver) -> None:
     address = bounce_address(some_id())
     for each in (address, address.upper(), address):
-        assert receiver.deliver(BOUNCE, each) == TAKEN
+        assert own_receiver.deliver(BOUNCE, each) == TAKEN
     assert len(reports(new_database)) == 1
-    assert receiver.outcomes() == ["stored", "repeated", "repeated"]
+    assert own_receiver.outcomes() == ["stored", "repeated", "repeated"]
 
 
-def test_bounces_that_arrive_together_are_all_stored(new_database: Database, receiver: RunningReceiver) -> None:
+def test_bounces_that_arrive_together_are_all_stored(database: Database, receiver: RunningReceiver) -> None:
     addresses = [bounce_address(some_id()) for _ in range(10)]
     with ThreadPoolExecutor(20) as pool:
         assert set(pool.map(lambda address: receiver.deliver(BOUNCE, address), addresses * 2)) == {TAKEN}
-    assert len(reports(new_database)) == 10
+    assert len(reports(database)) == 10
 
 
-def test_a_mail_that_is_too_large_is_refused(new_database: Database, receiver: RunningReceiver) -> None:
+def test_a_mail_that_is_too_large_is_refused(database: Database, receiver: RunningReceiver) -> None:
     large = BOUNCE + (b"x" * 70 + b"\r\n") * 2**14
     assert receiver.deliver(large, bounce_address(some_id())).startswith(b"552 ")
-    assert reports(new_database) == []
+    assert reports(database) == []
     assert receiver.deliver(BOUNCE, bounce_address(some_id())) == TAKEN
 
 
-def test_the_end_of_a_long_mail_is_not_read(new_database: Database, receiver: RunningReceiver) -> None:
+def test_the_end_of_a_long_mail_is_not_read(database: Database, receiver: RunningReceiver) -> None:
     long = BOUNCE + b"the returned message\r\n" * 30_000
     assert receiver.deliver(long, bounce_address(some_id())) == TAKEN
-    assert kinds(new_database) == [("bounced", "recipient", True)]
+    assert kinds(database) == [("bounced", "recipient", True)]
 
 
-def test_a_line_longer_than_the_standard_allows_is_taken(new_database: Database, receiver: RunningReceiver) -> None:
+def test_a_line_longer_than_the_standard_allows_is_taken(database: Database, receiver: RunningReceiver) -> None:
     assert receiver.deliver(BOUNCE + b"x" * 20_000 + b"\r\n", bounce_address(some_id())) == TAKEN
-    assert len(reports(new_database)) == 1
+    assert len(reports(database)) == 1
 
 
 def test_a_second_recipient_must_wait_for_a_transaction_of_its_own(receiver: RunningReceiver) -> None:
@@ -149,16 +168,16 @@ def test_a_second_recipient_must_wait_for_a_transaction_of_its_own(receiver: Run
 
 
 def test_while_the_database_is_away_the_mail_stays_with_its_sender(
-    new_database: Database, receiver: RunningReceiver
+    new_database: Database, own_receiver: RunningReceiver
 ) -> None:
     address = bounce_address(some_id())
     with psycopg.connect(new_database.cluster.url("postgres").replace("+psycopg", ""), autocommit=True) as admin:
         admin.execute(f"alter database {new_database.name} allow_connections false")
-        assert receiver.deliver(BOUNCE, address).startswith(b"451 ")
-        assert receiver.get("/readyz").json()["missing"] == ["database"]
+        assert own_receiver.deliver(BOUNCE, address).startswith(b"451 ")
+        assert own_receiver.get("/readyz").json()["missing"] == ["database"]
         admin.execute(f"alter database {new_database.name} allow_connections true")
-    assert receiver.deliver(BOUNCE, address) == TAKEN
-    assert receiver.get("/readyz").status_code == 200
+    assert own_receiver.deliver(BOUNCE, address) == TAKEN
+    assert own_receiver.get("/readyz").status_code == 200
     assert len(reports(new_database)) == 1
 
 
@@ -211,15 +230,15 @@ def test_a_stop_waits_for_the_mail_in_hand(new_database: Database) -> None:
         assert receiver.process.wait(30) == 0
 
 
-def test_nothing_that_is_logged_contains_an_address_or_a_secret(receiver: RunningReceiver) -> None:
+def test_nothing_that_is_logged_contains_an_address_or_a_secret(own_receiver: RunningReceiver) -> None:
     address = bounce_address(some_id())
     for mail in (BOUNCE, b"\xff\xfe" + BOUNCE, AUTO_REPLY):
-        receiver.deliver(mail, address)
-    with socket.create_connection(("127.0.0.1", receiver.port)) as client:
+        own_receiver.deliver(mail, address)
+    with socket.create_connection(("127.0.0.1", own_receiver.port)) as client:
         client.sendall(b"ada@example.org\r\nMAIL FROM:<ada@example.org>\r\nQUIT\r\n")
         while client.recv(1000):
             pass
-    log = receiver.log_text()
+    log = own_receiver.log_text()
     assert [word for word in (address.partition("@")[0], RECIPIENT, "example", "550") if word in log] == []
 
 
@@ -233,8 +252,8 @@ def test_the_service_manager_is_notified_once_the_receiver_listens(new_database:
         assert receiver.process.wait(30) == 0
 
 
-def test_an_address_that_is_taken_ends_the_start(new_database: Database, receiver: RunningReceiver) -> None:
-    with running_receiver(new_database, port=receiver.port) as second:
+def test_an_address_that_is_taken_ends_the_start(database: Database, receiver: RunningReceiver) -> None:
+    with running_receiver(database, port=receiver.port) as second:
         assert second.process.wait(30) == 1
         assert second.log_lines()[-1]["event"] == "receiver cannot listen"
 
