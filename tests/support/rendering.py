@@ -1,5 +1,6 @@
 """Renderers that tests share, because compiling all templates takes a tenth of a second or more."""
 
+from functools import cache
 from typing import Any
 
 from outbox_relay.rendering.branding import Branding, Sender
@@ -10,8 +11,12 @@ KEY = b"k" * 32
 KEYS = SecretKeys({"k1": KEY})
 PUBLIC_URL = "https://signpost.example"
 SENDER = Sender("Signpost", "no-reply@signpost.example")
-RENDERER = Renderer(KEYS, PUBLIC_URL, SENDER)
 _SHARED: dict[str, Renderer] = {}
+
+
+@cache
+def usual_renderer() -> Renderer:
+    return Renderer(KEYS, PUBLIC_URL, SENDER)
 
 
 def shared_renderer(keys: SecretKeys, *arguments: Any, branding: Branding, **options: Any) -> Renderer:

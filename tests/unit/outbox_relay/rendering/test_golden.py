@@ -12,7 +12,7 @@ import pytest
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
 from tests.support.claimed import a_claimed_message
-from tests.support.rendering import RENDERER
+from tests.support.rendering import usual_renderer
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
 def test_an_email_matches_its_stored_text(template: Template, locale: Locale) -> None:
-    content = RENDERER.render(a_claimed_message(template=template, locale=locale))
+    content = usual_renderer().render(a_claimed_message(template=template, locale=locale))
     mail = message_from_bytes(content, policy=policy.default)
     text, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
     assert f"{mail['Subject']}\n\n{text}" == agreed(f"{template}.{locale}.txt", f"{mail['Subject']}\n\n{text}")
@@ -30,7 +30,7 @@ def test_an_email_matches_its_stored_text(template: Template, locale: Locale) ->
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
 def test_an_sms_matches_its_stored_text(template: Template, locale: Locale) -> None:
-    content = RENDERER.render(a_claimed_message(template=template, locale=locale, channel=Channel.SMS)).decode()
+    content = usual_renderer().render(a_claimed_message(template=template, locale=locale, channel=Channel.SMS)).decode()
     assert f"{content}\n" == agreed(f"{template}.{locale}.sms.txt", f"{content}\n")
 
 

@@ -42,7 +42,7 @@ from shared.secrets import LinkUse, code_for, link_token_for
 from shared.templates import TEMPLATES
 from shared.vocabulary import Locale
 from tests.support.claimed import A_DIGEST, A_TOKEN, EVENTS, a_claimed_message
-from tests.support.rendering import KEY, KEYS, PUBLIC_URL, RENDERER, SENDER
+from tests.support.rendering import KEY, KEYS, PUBLIC_URL, SENDER, usual_renderer
 
 WORDS = {locale: TemplateCatalog(locale, Branding(Brand(SENDER.name))) for locale in Locale}
 
@@ -75,7 +75,7 @@ messages = st.builds(
 @example(message=a_claimed_message(payload={"name": "Zoë O'Brien", "key_id": "k1"}))
 @example(message=a_claimed_message(recipient="zoë.用户@xn--bcher-kva.example"))
 def test_a_parsed_mail_has_exactly_the_intended_content(message: ClaimedMessage) -> None:
-    parsed = parse(RENDERER.render(message))
+    parsed = parse(usual_renderer().render(message))
     text, html = parsed.iter_parts()
     assert headers_of(parsed) == intended_headers(message)
     assert [part.get_content_type() for part in (text, html)] == ["text/plain", "text/html"]
@@ -86,7 +86,7 @@ def test_a_parsed_mail_has_exactly_the_intended_content(message: ClaimedMessage)
 @given(message=messages)
 @example(message=a_claimed_message(payload={"name": "é." * 30, "key_id": "k1"}))
 def test_a_mail_is_7_bit_with_short_lines_and_no_leading_dots(message: ClaimedMessage) -> None:
-    content = RENDERER.render(message)
+    content = usual_renderer().render(message)
     lines = content.split(b"\r\n")
     assert lines.pop() == b""
     assert content.replace(message.recipient.encode(), b"").isascii()
@@ -107,7 +107,7 @@ def test_dots_in_template_text_neither_start_nor_lengthen_lines() -> None:
 def test_no_recipient_can_add_or_change_a_header(recipient: str) -> None:
     message = a_claimed_message(recipient=recipient)
     with suppress(RenderingError):
-        assert headers_of(parse(RENDERER.render(message))) == intended_headers(message)
+        assert headers_of(parse(usual_renderer().render(message))) == intended_headers(message)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_no_recipient_can_add_or_change_a_header(recipient: str) -> None:
 )
 def test_a_recipient_must_be_a_plain_address(recipient: str) -> None:
     with pytest.raises(RenderingError):
-        RENDERER.render(a_claimed_message(recipient=recipient))
+        usual_renderer().render(a_claimed_message(recipient=recipient))
 
 
 @given(value=st.text() | nasty_text)
@@ -176,12 +176,12 @@ def test_reply_to_is_the_configured_address(answered: Address) -> None:
 
 def test_each_attempt_submits_the_same_bytes() -> None:
     first, second = (a_claimed_message(attempt=attempt, lease_token=UUID(int=attempt)) for attempt in (0, 1))
-    assert RENDERER.render(first) == RENDERER.render(second)
+    assert usual_renderer().render(first) == usual_renderer().render(second)
 
 
 def test_the_code_is_in_the_body_and_in_no_header() -> None:
     code = code_for(A_TOKEN, KEY)
-    head, _, body = RENDERER.render(a_claimed_message()).partition(b"\r\n\r\n")
+    head, _, body = usual_renderer().render(a_claimed_message()).partition(b"\r\n\r\n")
     assert len(re.findall(code.encode(), body)) == 2
     assert code.encode() not in head
 

@@ -12,7 +12,7 @@ from jinja2.utils import urlize
 
 from outbox_relay.rendering.values import greeted_name
 from tests.support.claimed import a_claimed_message
-from tests.support.rendering import RENDERER
+from tests.support.rendering import usual_renderer
 
 DOTS = (".", "\u3002", "\uff0e", "\uff61", "\u2024", "\ufe52", "\u06d4", "\u0701", "\ua60e", ".\u034f", "\u0307.")
 SLASHES = ("/", "\uff0f", "\u2044", "\u2215", "\u29f8", "\\", "\uff3c")
@@ -109,7 +109,7 @@ def test_names_of_people_are_greeted_unchanged(name: str) -> None:
 
 def mail_to(name: str) -> tuple[list[str], str]:
     """Return the mail's headers and its HTML."""
-    content = RENDERER.render(a_claimed_message(payload={"name": name, "key_id": "k1"}))
+    content = usual_renderer().render(a_claimed_message(payload={"name": name, "key_id": "k1"}))
     mail = message_from_bytes(content, policy=policy.default)
     _, html = mail.iter_parts()
     return [f"{header}: {value}" for header, value in mail.items()], str(html.get_content())

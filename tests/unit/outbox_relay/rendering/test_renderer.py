@@ -15,7 +15,7 @@ from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
 from tests.support.claimed import A_DIGEST, A_TOKEN, EVENTS, a_claimed_message
-from tests.support.rendering import KEY, RENDERER
+from tests.support.rendering import KEY, usual_renderer
 
 every_template = pytest.mark.parametrize("template", TEMPLATES)
 every_channel = pytest.mark.parametrize("channel", Channel)
@@ -94,20 +94,20 @@ def test_a_notice_to_an_existing_account_has_no_code_link_or_submitted_name(chan
 )
 def test_a_rendering_error_does_not_quote_the_message(changes: dict[str, Any]) -> None:
     with pytest.raises(RenderingError) as refusal:
-        RENDERER.render(a_claimed_message(**changes))
+        usual_renderer().render(a_claimed_message(**changes))
     assert "secret-" not in str(refusal.value)
     assert refusal.value.__cause__ is None
 
 
 def test_a_missing_key_is_not_the_messages_fault() -> None:
     with pytest.raises(UnknownKeyError):
-        RENDERER.render(a_claimed_message(payload={"name": "Ada", "key_id": "of tomorrow"}))
+        usual_renderer().render(a_claimed_message(payload={"name": "Ada", "key_id": "of tomorrow"}))
 
 
 def test_a_message_is_rendered_with_its_key_after_rotation() -> None:
     rotated = SecretKeys({"k2": b"n" * 32, "k1": KEY})
     renderer = Renderer(rotated, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
-    assert renderer.render(a_claimed_message()) == RENDERER.render(a_claimed_message())
+    assert renderer.render(a_claimed_message()) == usual_renderer().render(a_claimed_message())
 
 
 def test_a_template_with_an_undefined_value_is_an_error() -> None:
@@ -119,14 +119,14 @@ def test_a_template_with_an_undefined_value_is_an_error() -> None:
 
 def test_no_representation_shows_the_code() -> None:
     message = a_claimed_message()
-    rendered = RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
-    shown = repr((RENDERER, message, rendered))
+    rendered = RenderedMessage(message, usual_renderer().render(message), taken_monotonic=0.0)
+    shown = repr((usual_renderer(), message, rendered))
     assert code_for(A_TOKEN, KEY) not in shown
     assert link_token_for(A_TOKEN, KEY) not in shown
 
 
 def words_of(message: ClaimedMessage) -> str:
-    content = RENDERER.render(message)
+    content = usual_renderer().render(message)
     match message.channel:
         case Channel.SMS:
             return content.decode()
