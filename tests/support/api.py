@@ -114,9 +114,9 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
 
 
 @contextmanager
-def shared_api(database: Database) -> Iterator[ApiUnderTest]:
-    """Create the app with default settings, shared by all tests on the database."""
-    app = database.share("api", lambda: app_on(database))
+def shared_api(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
+    """Create the app with these settings, shared by all tests on the database that need the same ones."""
+    app = database.share(("api", *sorted(environment.items())), lambda: app_on(database, **environment))
     with fast_hashing():
         yield ApiUnderTest(app, app.test_client(), database)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.fallbacks import fall_back
 
@@ -20,7 +20,7 @@ SENT = "update outbox_messages set status = 'sent', settled_at = now(), dead_rea
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="sms") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="sms") as api:
         yield api
 
 

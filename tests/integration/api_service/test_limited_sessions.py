@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from api_service.http.annotations import Mark, marks_of
 from tests.support.accounts import ADA, NEW_PASSWORD, problem, templates_sent_to
-from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 
@@ -22,7 +22,7 @@ Tokens = dict[str, Any]
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, UNCONFIRMED_ACCESS="limited") as api:
+    with shared_api(database, UNCONFIRMED_ACCESS="limited") as api:
         yield api
 
 

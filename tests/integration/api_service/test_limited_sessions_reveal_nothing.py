@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from werkzeug.test import TestResponse
 
 from bench.fast_hashing import FAST
-from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.observed import observed, shape
 
@@ -33,7 +33,7 @@ class CountingHasher(PasswordHasher):
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, UNCONFIRMED_ACCESS="limited") as api:
+    with shared_api(database, UNCONFIRMED_ACCESS="limited") as api:
         yield api
 
 

@@ -6,7 +6,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.support.accounts import ADA, Account, signed_in
-from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 from tests.support.hits import move
 
@@ -14,7 +14,7 @@ from tests.support.hits import move
 @pytest.fixture
 def limited(database: Database) -> Iterator[ApiUnderTest]:
     """The default limits, without a cooldown between resends."""
-    with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
+    with shared_api(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
         yield api
 
 

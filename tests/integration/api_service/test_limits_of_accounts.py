@@ -5,7 +5,7 @@ from argon2 import PasswordHasher
 from werkzeug.test import TestResponse
 
 from tests.support.accounts import ADA, NEW_PASSWORD, NUMBER, ask_for_reset, confirm_reset, newest_code, problem
-from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 
 KEY = "5b2f0d3e-7c1a-4e8b-9f66-0a1b2c3d4e5f"
@@ -15,7 +15,7 @@ LIMITED = (429, "too_many_requests")
 @pytest.fixture
 def limited(database: Database) -> Iterator[ApiUnderTest]:
     """The default limits, with clients identified through proxies."""
-    with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
+    with shared_api(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
         yield api
 
 

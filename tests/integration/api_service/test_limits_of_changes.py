@@ -17,7 +17,7 @@ from tests.support.accounts import (
     signed_in,
     templates_sent_to,
 )
-from tests.support.api import PASSWORD, api_on
+from tests.support.api import PASSWORD, api_on, shared_api
 from tests.support.databases import Database
 
 LIMITED = (429, "too_many_requests")
@@ -53,7 +53,7 @@ def test_a_change_beyond_the_limit_changes_nothing_and_sends_nothing(ada: Accoun
 
 
 def test_changes_are_limited_to_ten_a_day_by_default(database: Database) -> None:
-    with api_on(database, RATE_LIMITS="on") as api:
+    with shared_api(database, RATE_LIMITS="on") as api:
         account = Account(api, api.activated(email=ADA), signed_in(api))
         pairs = [(PASSWORD, NEW_PASSWORD), (NEW_PASSWORD, PASSWORD)] * 5
         assert [change_password(account, *pair) for pair in pairs] == [(204, "")] * 10

@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.support.accounts import NEW_PASSWORD, Account, confirm_reset, newest_code, problem, signed_in
-from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 
 LOCAL, STORED = "670123456", "+237670123456"
@@ -17,7 +17,7 @@ NEW_LOCAL, NEW_STORED = "677 00 11 22", "+237677001122"
 
 @pytest.fixture
 def cameroon(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, PHONE_DEFAULT_REGION="cm") as api:
+    with shared_api(database, PHONE_DEFAULT_REGION="cm") as api:
         yield api
 
 

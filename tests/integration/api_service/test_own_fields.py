@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.support.accounts import ADA, Account, problem, signed_in, tables
-from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, ApiUnderTest, api_on, shared_api
 from tests.support.commands import ROOT
 from tests.support.databases import Database
 from tests.support.profiles import GIVEN, SCHEMA
@@ -20,8 +20,10 @@ OF_EACH_TOKEN = {"iss", "aud", "sub", "sid", "iat", "exp", "jti", "email_verifie
 
 
 @pytest.fixture
-def profiled(database: Database, tmp_path: Path) -> Iterator[ApiUnderTest]:
-    with api_with(SCHEMA, database, tmp_path) as api:
+def profiled(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiUnderTest]:
+    file = tmp_path_factory.getbasetemp() / "profile.json"  # one path, so that tests share the app
+    file.write_text(json.dumps(SCHEMA))
+    with shared_api(database, PROFILE_SCHEMA=str(file)) as api:
         yield api
 
 

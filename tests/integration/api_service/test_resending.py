@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.api import WRONG_CODE, ApiUnderTest, api_on
+from tests.support.api import WRONG_CODE, ApiUnderTest, shared_api
 from tests.support.databases import Database
 
 BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
@@ -11,7 +11,7 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 @pytest.fixture
 def api_with_cooldown(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, RESEND_COOLDOWN_SECONDS="60") as api:
+    with shared_api(database, RESEND_COOLDOWN_SECONDS="60") as api:
         yield api
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from shared.ids import uuid7
 from tests.support.accounts import ADA, NUMBER, ask_for_reset, confirm_reset, newest_code
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.fallbacks import fall_back
 from tests.support.operators import outboxctl
@@ -58,7 +58,7 @@ def reset_that_fell_back(api: ApiUnderTest) -> Any:
 
 
 def test_a_requeued_fallback_of_a_reset_gets_a_new_code_after_the_first_expired(database: Database) -> None:
-    with api_on(database, ACTIVATION_FALLBACK="sms") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="sms") as api:
         message = reset_that_fell_back(api)
         api.rows(EXPIRE)
 
@@ -75,7 +75,7 @@ def test_a_requeued_fallback_of_a_reset_gets_a_new_code_after_the_first_expired(
 def test_the_fallback_of_a_reset_is_not_requeued_to_an_address_that_is_no_longer_proven(
     database: Database, changed: str
 ) -> None:
-    with api_on(database, ACTIVATION_FALLBACK="sms") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="sms") as api:
         message = reset_that_fell_back(api)
         api.rows(EXPIRE)
         api.rows(f"update users set {changed}")

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Sent
 from shared.reports.report import BounceCause, ReportKind, ReportSource
 from shared.vocabulary import Channel, DeadReason
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.delivery_reports import POLICY, RECIPIENT, apply_reports, bounce, run_round, store
 from tests.support.fallbacks import budgets_of, fall_back
@@ -26,7 +26,7 @@ REJECTED = Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="both") as api:
         yield api
 
 

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from outbox_relay.model import Budgets, Dead, Failure, FailureClass
 from shared.vocabulary import Channel, DeadReason
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.fallbacks import AMPLE, budgets_of, fall_back
@@ -24,7 +24,7 @@ FRENCH, OTHER_FRENCH, GERMAN = "+33612345678", "+33687654321", "+4915123456789"
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="both") as api:
         yield api
 
 

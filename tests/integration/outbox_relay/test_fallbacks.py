@@ -12,7 +12,7 @@ from outbox_relay.model import ClaimedMessage, Dead, Deferred, Failure, FailureC
 from outbox_relay.outbox.settle import SettlementStore
 from shared.secrets import code_for
 from shared.vocabulary import WAKE_CHANNEL, Channel, DeadReason
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 from tests.support.fallbacks import fall_back, make_overdue
 from tests.support.keys import KEY
@@ -27,7 +27,7 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="both") as api:
         yield api
 
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.fallbacks import fall_back, make_overdue
 
@@ -11,7 +11,7 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="both") as api:
         yield api
 
 

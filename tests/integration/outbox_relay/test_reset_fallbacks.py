@@ -23,7 +23,7 @@ from tests.support.accounts import (
     signed_in,
     tokens_for,
 )
-from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.fallbacks import AMPLE, budgets_of, fall_back, make_overdue
@@ -42,7 +42,7 @@ select pid from pg_stat_activity
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="both") as api:
         yield api
 
 

@@ -10,7 +10,7 @@ import pytest
 from outbox_relay.model import ClaimedMessage, Sent
 from shared.reports.report import BounceCause, ReportKind
 from tests.support.accounts import ask_for_reset
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.delivery_reports import FEEDBACK_KEYS, RECIPIENT, apply_reports, bounce, store
 from tests.support.fallbacks import fall_back
@@ -28,7 +28,7 @@ DAYS = "select reason, strikes, round(extract(epoch from until - since) / 86400)
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+    with shared_api(database, ACTIVATION_FALLBACK="both") as api:
         yield api
 
 
