@@ -23,6 +23,8 @@ from tests.support.keys import PUBLIC_URL
 from tests.support.processes import running_api
 from tests.support.relays import running_relay
 
+pytestmark = pytest.mark.slow
+
 GUIDE = ROOT / "docs" / "guides" / "access-before-confirmation.md"
 ADA = "ada@example.org"
 PASSWORD = "four quiet words here"

@@ -15,6 +15,8 @@ from tests.support.inbox import Inbox, running_inbox
 from tests.support.processes import running_api
 from tests.support.relays import running_relay
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.org"
 COUNTESS = "countess@example.org"
 PASSWORD = "four quiet words here"

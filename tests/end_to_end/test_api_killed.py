@@ -67,6 +67,7 @@ def test_a_killed_worker_leaves_all_rows_or_none(lasting: tuple[RunningApi, Data
         assert register().result(60).status_code == 202
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_request_finishes_when_the_parent_is_killed(database: Database, point: str) -> None:
     with running_api(database) as api, database.connect() as owner, registering(api) as register:

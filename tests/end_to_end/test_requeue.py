@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -12,6 +13,8 @@ from tests.support.operators import lines_of, outboxctl
 from tests.support.outbox import Outbox
 from tests.support.processes import running_api
 from tests.support.relays import running_relay
+
+pytestmark = pytest.mark.slow
 
 ADA = {"email": "ada@example.org", "password": "four quiet words here"}
 A_DAY_PASSES = (

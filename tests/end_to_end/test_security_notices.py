@@ -16,6 +16,8 @@ from tests.support.processes import running_api
 from tests.support.relays import running_relay
 from tests.support.security_notices import FIREFOX, HOME, IPHONE, WORK
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.org"
 PASSWORD = "four quiet words here"
 

@@ -13,9 +13,7 @@ from tests.support.relays import running_relay
 from tests.support.sms_responses import TEMPORAL_FAILURE, twilio_refused
 from tests.support.smsc import Smsc
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 AT = "\0"
 """In GSM-7. All other characters of this text have the same code as in ASCII."""

@@ -10,10 +10,14 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from migrations.revisions import REVISIONS
 from tests.support.commands import ROOT
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment, relay_once
+
+pytestmark = pytest.mark.slow
 
 ADD_USER = """
 insert into users (status, email, email_canonical, email_verified_at, password_hash, full_name, locale, id)
