@@ -5,9 +5,12 @@ Separate from ``addresses``, which is slow to import.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST_DIAGNOSTIC = 300
 """Characters."""
+LONGEST_OF_MAIL = 1000
+"""Characters of what a mail server wrote."""
 
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
@@ -44,6 +47,18 @@ def diagnostic_of(text: str) -> str | None:
     return " ".join(without_personal(text[: 4 * LONGEST_DIAGNOSTIC]).split())[:LONGEST_DIAGNOSTIC] or None
 
 
+def mail_diagnostic(text: str, names: Sequence[str]) -> str | None:
+    """Return what a mail server wrote in a form that may be stored, or None if nothing is left.
+
+    ``names`` are the local parts of recipients, which servers quote without the domain. The longest comes first.
+    """
+    masked_text = without_personal(_cut(text))
+    if names:
+        pattern = "|".join(map(re.escape, names))
+        masked_text = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "…", masked_text, flags=re.IGNORECASE)
+    return " ".join(masked_text.split())[:LONGEST_OF_MAIL] or None
+
+
 def printable(text: str) -> str:
     """Replace unprintable characters by spaces: line ends, and NUL and surrogates, which PostgreSQL rejects."""
     if text.isprintable():
@@ -56,3 +71,8 @@ def has_control_characters(text: str) -> bool:
     return any(
         character in _BIDI_CONTROLS or unicodedata.category(character) in _CONTROL_CATEGORIES for character in text
     )
+
+
+def _cut(text: str) -> str:
+    """Cut a text between words, because half an address would not be masked."""
+    return text if len(text) <= LONGEST_OF_MAIL else text[:LONGEST_OF_MAIL].rpartition(" ")[0]

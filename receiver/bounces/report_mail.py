@@ -17,11 +17,10 @@ from flufl.bounce import all_failures
 
 from receiver.bounces.classification import LONGEST_DIAGNOSED, classify, is_telling
 from shared.reports.report import BounceCause, ReportKind
-from shared.texts import printable, without_personal
+from shared.texts import mail_diagnostic, printable
 
 LONGEST_READ_BYTES = 256 * 1024
 """The rest of a mail is not read. A report comes before the returned message."""
-LONGEST_DIAGNOSTIC = 1000
 MOST_CONTAINERS = 20
 """Parts that contain others. Python's parser recurses into each."""
 MOST_DELIMITERS = 200
@@ -173,7 +172,7 @@ def _about_recipient(
         cause=found.cause if is_failure else None,
         is_permanent=is_failure and found.is_permanent,
         status_code=found.status_code,
-        diagnostic=_masked(text or _telling_line(explanation), names),
+        diagnostic=mail_diagnostic(text or _telling_line(explanation), names),
         occurred_at=at,
     )
 
@@ -225,7 +224,7 @@ def _guess(mail: Message) -> Observation | None:
         found.cause,
         found.is_permanent,
         found.status_code,
-        _masked(_telling_line(text), names),
+        mail_diagnostic(_telling_line(text), names),
         _time(header(mail, "Date")),
     )
     if permanent:
@@ -267,19 +266,6 @@ def _personal_names(groups: list[Message], addresses: Iterable[str] = ()) -> lis
         each.strip(" <>").partition("@")[0].strip() for field in [*fields, *addresses] for each in field.split(",")
     }
     return sorted(filter(None, locals_), key=len, reverse=True)[:MOST_BLOCKS]
-
-
-def _masked(text: str, names: list[str]) -> str | None:
-    masked = without_personal(_cut(text))
-    if names:
-        pattern = "|".join(map(re.escape, names))
-        masked = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "…", masked, flags=re.IGNORECASE)
-    return " ".join(masked.split())[:LONGEST_DIAGNOSTIC] or None
-
-
-def _cut(text: str) -> str:
-    """Cut a text between words, because half an address would not be masked."""
-    return text if len(text) <= LONGEST_DIAGNOSTIC else text[:LONGEST_DIAGNOSTIC].rpartition(" ")[0]
 
 
 def _time_of(block: Message, mail: Message) -> datetime | None:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.bounces.report_mail import (
-    LONGEST_DIAGNOSTIC,
     LONGEST_READ_BYTES,
     MOST_CONTAINERS,
     AutoReply,
@@ -19,6 +18,7 @@ from receiver.bounces.report_mail import (
     parse,
 )
 from shared.reports.report import BounceCause, ReportKind
+from shared.texts import LONGEST_OF_MAIL
 from tests.support.bounce_samples import SAMPLES
 from tests.support.bounces import AUTO_REPLY, complaint, delivery_status
 
@@ -112,7 +112,7 @@ def test_without_a_diagnostic_code_the_text_for_people_tells_the_reason() -> Non
 def test_a_diagnostic_names_no_recipient(diagnostic: str, shown: str) -> None:
     found = observed(delivery_status("failed", "5.1.1", diagnostic)).diagnostic
     assert found == shown
-    assert len(found) <= LONGEST_DIAGNOSTIC
+    assert len(found) <= LONGEST_OF_MAIL
 
 
 def test_the_reporters_time_is_in_utc_and_an_impossible_one_is_dropped() -> None:
