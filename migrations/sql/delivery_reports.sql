@@ -18,6 +18,7 @@ create table delivery_reports (
     is_permanent boolean default false not null,
     status_code text check (length(status_code) <= 40),
     diagnostic text check (length(diagnostic) <= 1000),
+    -- A later migration adds sources.
     source text not null check (source in ('lmtp', 'imap', 'twilio', 'kannel', 'json', 'smpp')),
     occurred_at timestamptz,
     received_at timestamptz default now() not null,

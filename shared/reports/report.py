@@ -37,6 +37,12 @@ class ReportSource(StrEnum):
     KANNEL = "kannel"
     JSON = "json"
     SMPP = "smpp"
+    SES = "ses"
+    SENDGRID = "sendgrid"
+    MAILGUN = "mailgun"
+    POSTMARK = "postmark"
+    RESEND = "resend"
+    BREVO = "brevo"
 
 
 class IgnoredBecause(StrEnum):
