@@ -1,1 +1,1 @@
-"""The HTTP routes that SMS gateways call with receipts: ``app`` has them, each gateway's module reads its requests."""
+"""The HTTP routes that SMS gateways and mail providers call: ``app`` has them, the other modules read the requests."""

@@ -1,7 +1,7 @@
-"""The WSGI application: a route for each kind of gateway.
+"""The WSGI application: a route for each kind of SMS gateway and mail provider.
 
-Each route checks the MAC in its address, reads what the gateway says, and commits it before it responds. A gateway
-repeats what was not acknowledged, and a repetition changes nothing.
+Each route checks the MAC in its address or the request's signature, reads what the gateway says, and commits it before
+it responds. A gateway repeats what was not acknowledged, and a repetition changes nothing.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from werkzeug.exceptions import NotFound
 
 from receiver.callbacks import generic_json, kannel, twilio
+from receiver.callbacks.mail.routes import add_mail_routes
 from receiver.callbacks.metrics import OBSERVER, RECEIPTS, REFUSED, REPEATED
 from receiver.callbacks.problems import WrongSignatureError, handle_problems
 from receiver.callbacks.settings import CallbackSettings
@@ -54,6 +55,7 @@ def create_app(settings: CallbackSettings) -> CallbackApp:
     OBSERVER.watch(app, is_https=settings.url.startswith("https:"))
     handle_problems(app)
     _add_routes(app)
+    add_mail_routes(app, settings, engine)
     return app
 
 

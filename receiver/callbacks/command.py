@@ -1,4 +1,4 @@
-"""`signpost-receiver callbacks`: take receipts from SMS gateways."""
+"""`signpost-receiver callbacks`: take receipts from SMS gateways and events from mail providers."""
 
 import click
 
@@ -13,7 +13,7 @@ from shared.web.metrics_folder import metrics_folder
 
 @click.command()
 def callbacks() -> None:
-    """Take receipts from SMS gateways until SIGTERM."""
+    """Take receipts from SMS gateways and events from mail providers until SIGTERM."""
     run(read_or_exit(CallbackSettingsSchema()))
 
 

@@ -22,7 +22,8 @@ REQUEST_DURATION = Histogram(
 )
 RECEIPTS = Counter(
     "signpost_callbacks_receipts_total",
-    "Receipts by gateway and kind: new ones, repetitions, and `no_news`, such as that the message is on its way.",
+    "Receipts and events by gateway or provider and kind. `no_news`: such as that the message is on its way."
+    " `other_message`: of another application's mail.",
     ["gateway", "kind"],
     registry=_registry,
 )
@@ -31,7 +32,7 @@ REPEATED = Counter(
 )
 REFUSED = Counter(
     "signpost_callbacks_refused_total",
-    "Callbacks that were not accepted: `wrong_mac` in the address, or `wrong_signature`.",
+    "Callbacks that were refused: `wrong_mac` in the address, `wrong_signature`, `stale_signature` or `wrong_topic`.",
     ["gateway", "reason"],
     registry=_registry,
 )

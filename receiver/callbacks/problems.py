@@ -23,6 +23,9 @@ class Code(StrEnum):
     """The codes of this service's own problems."""
 
     WRONG_SIGNATURE = "wrong_signature"
+    STALE_SIGNATURE = "stale_signature"
+    WRONG_TOPIC = "wrong_topic"
+    SNS_UNAVAILABLE = "sns_unavailable"
 
 
 class ViolationCode(StrEnum):
@@ -36,15 +39,36 @@ class ViolationCode(StrEnum):
 
 
 class WrongSignatureError(ProblemError):
-    """The gateway's signature is missing or wrong."""
+    """The signature or the credentials of a gateway or provider are missing or wrong."""
 
     code = Code.WRONG_SIGNATURE
 
 
+class StaleSignatureError(WrongSignatureError):
+    """The signed time is too long ago, or in the future."""
+
+    code = Code.STALE_SIGNATURE
+
+
+class WrongTopicError(WrongSignatureError):
+    """The message of Amazon SNS belongs to a topic that is not in SES_TOPICS."""
+
+    code = Code.WRONG_TOPIC
+
+
+class SnsUnavailableError(ProblemError):
+    """Amazon SNS did not respond as expected, so a signature cannot be checked, or a subscription not confirmed."""
+
+    code = Code.SNS_UNAVAILABLE
+
+
 PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     **COMMON_PROBLEM_TYPES,
-    Code.WRONG_SIGNATURE: ProblemType(403, "The signature is not one of the account's token and this address."),
-    CommonCode.BODY_TOO_LARGE: ProblemType(413, "A body may have at most 16 KiB."),
+    Code.WRONG_SIGNATURE: ProblemType(403, "The signature or the credentials are missing or wrong."),
+    Code.STALE_SIGNATURE: ProblemType(403, "The signature is too old, or from the future."),
+    Code.WRONG_TOPIC: ProblemType(403, "The topic is not one of those that are allowed."),
+    Code.SNS_UNAVAILABLE: ProblemType(503, "Amazon SNS did not respond as expected; try again shortly."),
+    CommonCode.BODY_TOO_LARGE: ProblemType(413, "A body may have at most 16 KiB, or 1 MiB from a mail provider."),
     CommonCode.URI_TOO_LONG: ProblemType(414, "The request's address is too long."),
     CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(415, "Send plain application/json in UTF-8."),
     CommonCode.VALIDATION_FAILED: ProblemType(422, "Each violation is listed with its place."),

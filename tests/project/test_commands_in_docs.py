@@ -15,8 +15,8 @@ TARGETS = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re
 SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")} | {"nginx"}
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
-    ".", "apt", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker", "echo",
-    "export", "git", "grep", "head", "install", "journalctl", "ln", "mkdir", "mv", "nginx", "openssl",
+    ".", "apt", "aws", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker",
+    "echo", "export", "git", "grep", "head", "install", "journalctl", "ln", "mkdir", "mv", "nginx", "openssl",
     "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "set", "ssh", "sudoedit",
     "tail", "tee", "top", "uv",
 }  # fmt: skip

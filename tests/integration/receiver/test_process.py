@@ -1,11 +1,15 @@
 """The receiver of callbacks as a process: its log, its probes and its settings."""
 
+import json
 import os
 import subprocess
+import time
+from pathlib import Path
 from uuid import UUID
 
 import httpx
 
+from shared.reports.mail_ids import MailProvider
 from shared.reports.return_paths import Gateway
 from tests.support.callbacks import (
     NUMBER,
@@ -16,9 +20,12 @@ from tests.support.callbacks import (
     twilio_signature,
     url_for,
 )
+from tests.support.certificates import make_authority
 from tests.support.databases import Database
 from tests.support.eventually import eventually
+from tests.support.mail_webhooks import EVENTS, LOGIN, MAILGUN_KEY, RECIPIENT, SIGN, mail_settings, ses_event
 from tests.support.processes import SCRIPTS
+from tests.support.sns import SNS_HOST, TOKEN, local_sns
 
 MESSAGE = UUID("01a20b60-dd2c-76fb-8a8d-5af8658b6493")
 
@@ -40,6 +47,35 @@ def test_gateways_are_served_and_no_secret_is_logged(database: Database) -> None
         assert "/callbacks/twilio/<token>" in served
         log = receiver.log_text()
     for secret in (twilio.rpartition("/")[2], kannel.rpartition("/")[2], NUMBER.lstrip("+"), "123456", "SM1"):
+        assert secret not in log
+
+
+def test_events_of_mail_providers_are_served_and_no_secret_is_logged(database: Database, tmp_path: Path) -> None:
+    with (
+        local_sns(make_authority(tmp_path)) as sns,
+        running_receiver(database, **mail_settings(), **sns.environment) as receiver,
+    ):
+        with httpx.Client(base_url=receiver.base_url, trust_env=False) as client:
+
+            def post(provider: MailProvider, body: bytes | str, **headers: str) -> int:
+                return client.post(f"/callbacks/{provider}", content=body, headers=headers).status_code
+
+            signer = sns.signer
+            subscription, notification = signer.confirmation(), signer.notification(ses_event())
+            assert post(MailProvider.SES, json.dumps(subscription)) == 200
+            assert post(MailProvider.SES, json.dumps(notification)) == 200
+            assert post(MailProvider.SES, json.dumps(notification | {"MessageId": "other"})) == 403
+            for provider in (MailProvider.POSTMARK, MailProvider.MAILGUN):
+                body, headers = SIGN[provider](EVENTS[provider](), time.time())
+                assert post(provider, body, **headers) == 200
+            assert post(MailProvider.POSTMARK, body, Authorization="Basic c2lnbnBvc3Q6d3Jvbmc=") == 403
+            chunks = (b" " * 65_536 for _ in range(32))
+            assert client.post("/callbacks/sendgrid", content=chunks).status_code == 413
+        assert sorted(reports(database, "source")) == [("mailgun",), ("postmark",), ("ses",)]
+        assert set(sns.connected_to) == {f"{SNS_HOST}:443"}
+        assert len(sns.confirmed()) == 1
+        log = receiver.log_text()
+    for secret in (LOGIN.partition(":")[2], MAILGUN_KEY, RECIPIENT, str(MESSAGE), TOKEN, notification["Signature"]):
         assert secret not in log
 
 
