@@ -18,8 +18,8 @@ TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-# A version of the npm package that is an SMSC for tests.
-NODE_SMPP := 0.5.1
+# npm packages for tests: an SMSC, and an OAuth2 server.
+NODE_PACKAGES := smpp@0.5.1 oidc-provider@9.13.3
 
 .PHONY: help
 help: ## list the targets
@@ -61,9 +61,9 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, and an SMSC on node
-	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) smpp@$(NODE_SMPP) \
-	|| echo "npm cannot install smpp: the tests with it are skipped"
+interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, and an SMSC and an OAuth2 server on node
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) $(NODE_PACKAGES) \
+	|| echo "npm cannot install $(NODE_PACKAGES): the tests with them are skipped"
 	@$(BIN)/pytest --numprocesses 2 tests/interop
 
 .PHONY: test-shipping

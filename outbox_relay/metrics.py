@@ -62,7 +62,7 @@ REPORTS_UNMATCHED = Gauge(
 )
 PROVIDER_FAILURES = Counter(
     "signpost_provider_failures_total",
-    "Failures of a provider's own, by category: certificate, credentials or other.",
+    "Failures of a provider's own, by category: certificate, credentials, token or other.",
     ["provider", "category"],
 )
 ORGANIZATIONS_DROPPED = Counter(

@@ -31,27 +31,37 @@ _WAIT = re.compile(
 class FailureCategory(StrEnum):
     """The kind of action that a provider's failure needs from operators.
 
-    ``CERTIFICATE`` and ``CREDENTIALS`` need an operator. ``OTHER`` is mostly temporary.
+    ``CERTIFICATE``, ``CREDENTIALS`` and ``TOKEN`` need an operator. ``OTHER`` is mostly temporary.
     """
 
     CERTIFICATE = "certificate"
     CREDENTIALS = "credentials"
+    TOKEN = "token"  # noqa: S105 - a word
     OTHER = "other"
 
 
 # SMTP: RFC 4954 §6. HTTP: RFC 9110 §15.5.2 to §15.5.4, §15.5.8. SMPP 3.4 §5.1.3: RBINDFAIL, RINVPASWD, RINVSYSID.
-_CERTIFICATE = re.compile(r"certificate not trusted|TLS failed|the server does not offer STARTTLS")
+_CERTIFICATE = re.compile(
+    r"(?:token request failed: )?(?:certificate not trusted|TLS failed)|the server does not offer STARTTLS"
+)
+_TOKEN = re.compile(r"token refused")
 _CREDENTIALS = re.compile(
     r"AUTH: [45]|[A-Za-z]+: (?:432|530|534|535|538)\b|HTTP (?:401|402|403|407)\b"
-    r"|the server offers neither AUTH|.*\bESME_R(?:BINDFAIL|INVPASWD|INVSYSID)\b"
+    r"|the server does not offer AUTH|.*\bESME_R(?:BINDFAIL|INVPASWD|INVSYSID)\b"
+)
+_CATEGORIES = (
+    (_CERTIFICATE, FailureCategory.CERTIFICATE),
+    (_CREDENTIALS, FailureCategory.CREDENTIALS),
+    (_TOKEN, FailureCategory.TOKEN),
 )
 
 
 def category_of(error: str) -> FailureCategory:
     """Return the category of a provider failure from its error text."""
-    if _CERTIFICATE.match(error):
-        return FailureCategory.CERTIFICATE
-    return FailureCategory.CREDENTIALS if _CREDENTIALS.match(error) else FailureCategory.OTHER
+    for pattern, category in _CATEGORIES:
+        if pattern.match(error):
+            return category
+    return FailureCategory.OTHER
 
 
 @dataclass(frozen=True)

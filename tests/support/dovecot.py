@@ -54,6 +54,51 @@ service anvil {{
   chroot =
 }}
 """
+AUTHENTICATION = """
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+protocols =
+ssl = no
+default_login_user = nobody
+default_internal_user = nobody
+default_internal_group = nogroup
+disable_plaintext_auth = no
+auth_failure_delay = 0
+auth_mechanisms = {mechanisms}
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth2.conf
+}}
+passdb {{
+  driver = static
+  mechanisms = plain login scram-sha-256 cram-md5
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={folder}
+}}
+service auth {{
+  unix_listener {folder}/auth {{
+    mode = 0666
+  }}
+}}
+service anvil {{
+  chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"""
+INTROSPECTION = """
+introspection_mode = post
+introspection_url = {url}
+username_attribute = username
+active_attribute = active
+active_value = true
+"""
 
 
 @dataclass(frozen=True)
@@ -102,17 +147,47 @@ class Dovecot:
         return False
 
     def _run(self, *command: str) -> None:
-        arguments = [self.program, "-c", self.folder / "dovecot.conf", *command]
-        with (self.folder / "output").open("wb") as output:
-            subprocess.run(arguments, check=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        _run(self.program, self.folder, *command)
+
+
+def _run(program: str, folder: Path, *command: str) -> None:
+    arguments = [program, "-c", folder / "dovecot.conf", *command]
+    with (folder / "output").open("wb") as output:
+        subprocess.run(arguments, check=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+
+def _program() -> str:
+    program = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin")
+    if program is None or os.geteuid() != 0:
+        pytest.skip("this machine has no Dovecot, or the tests do not run as root")
+    return program
+
+
+@contextmanager
+def dovecot_authentication(mechanisms: str, introspection_url: str) -> Iterator[Path]:
+    """Run a Dovecot that only checks logins, for a Postfix. Return its socket.
+
+    It checks access tokens with an OAuth2 server (RFC 7662), and accepts PASSWORD for any user.
+    """
+    program = _program()
+    with tempfile.TemporaryDirectory(prefix="signpost-dovecot-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        text = AUTHENTICATION.format(folder=folder, mechanisms=mechanisms, password=PASSWORD)
+        (folder / "dovecot.conf").write_text(text)
+        (folder / "oauth2.conf").write_text(INTROSPECTION.format(url=introspection_url))
+        _run(program, folder)
+        try:
+            eventually((folder / "auth").exists)
+            yield folder / "auth"
+        finally:
+            _run(program, folder, "stop")
 
 
 @contextmanager
 def dovecot() -> Iterator[Dovecot]:
     """Run a Dovecot. It needs root, and touches nothing outside of its folder."""
-    program = shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin")
-    if program is None or os.geteuid() != 0:
-        pytest.skip("this machine has no Dovecot, or the tests do not run as root")
+    program = _program()
     with tempfile.TemporaryDirectory(prefix="signpost-dovecot-") as name:
         folder = Path(name)
         folder.chmod(0o755)

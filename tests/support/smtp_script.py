@@ -35,12 +35,14 @@ class End(Enum):
 class Script:
     """The server's behaviour. It reads the script at each step, so a test may change it at any time.
 
-    ``instead`` replaces usual replies. An iterator gives one replacement per turn, or None for the usual reply.
+    ``tokens`` are the access tokens that XOAUTH2 accepts. ``instead`` replaces usual replies. An iterator gives one
+    replacement per turn, or None for the usual reply.
     """
 
     offers: tuple[str, ...] = ("PIPELINING", "8BITMIME")
     instead: dict[Moment, bytes | End | Iterator[bytes | End | None]] = field(default_factory=dict)
     refused: Mapping[str, bytes] = field(default_factory=dict)
     asks_for_content_of_refused: bool = False
+    tokens: set[str] = field(default_factory=set)
     tls: ssl.SSLContext | None = None
     is_encrypted: bool = False  # uses implicit TLS

@@ -1,6 +1,7 @@
 """An SMTP server on a real socket that follows its script and checks its clients strictly."""
 
 import asyncio
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
@@ -143,7 +144,23 @@ class Conversation(asyncio.Protocol):
             for question in (b"334 VXNlcm5hbWU6", b"334 UGFzc3dvcmQ6"):
                 self._say(question)
                 self._server.commands.append((await self._until(b"\r\n")).decode())
+        if line.startswith("AUTH XOAUTH2") and not await self._has_token(line):
+            self._say(b"535 5.7.8 authentication failed")
+            return
         await self._answer(Moment.AUTH, b"235 2.7.0 Welcome")
+
+    async def _has_token(self, line: str) -> bool:
+        sent = line.removeprefix("AUTH XOAUTH2").strip()
+        if not sent:
+            self._say(b"334 ")
+            sent = (await self._until(b"\r\n")).decode()
+        token = b64decode(sent).decode().split("Bearer ")[1].rstrip("\1")
+        if token in self._script.tokens:
+            return True
+        self._say(b"334 " + b64encode(b'{"status":"invalid_token"}'))
+        if await self._until(b"\r\n"):
+            self._server.faults.append("a response that is not empty to the reason of a refusal")
+        return False
 
     async def _mail(self, line: str) -> None:
         self._takes_utf8 = line.endswith(" SMTPUTF8")

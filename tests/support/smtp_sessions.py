@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from outbox_relay.channels.base import Credentials, Session
+from outbox_relay.channels.smtp.login import Login, password_login
 from outbox_relay.channels.smtp.session import Server, SmtpProvider, Tls
 from shared.reports.return_paths import BounceAddress
 from tests.support.smtp_server import SmtpServer
@@ -23,9 +24,11 @@ async def session_to(
     tls: Tls = Tls.NONE,
     context: ssl.SSLContext | None = None,
     credentials: Credentials | None = None,
+    login: Login | None = None,
     bounces: BounceAddress | None = None,
 ) -> AsyncIterator[Session]:
-    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, credentials, context, smtp_timeout), SENDER, bounces)
+    login = password_login(credentials) if credentials else login
+    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, login, context, smtp_timeout), SENDER, bounces)
     session = provider.session()
     try:
         yield session

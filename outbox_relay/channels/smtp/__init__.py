@@ -1,5 +1,5 @@
 """E-mail over SMTP on connections that stay open.
 
 Read ``session`` first (opening connections), then ``delivery`` (message after message), then ``connection`` (bytes and
-replies).
+replies). ``login``, ``sasl`` and ``tokens`` are about logins.
 """

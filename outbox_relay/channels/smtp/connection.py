@@ -39,6 +39,11 @@ class Reply(NamedTuple):
         """Whether it is of the 2yz class."""
         return 200 <= self.code < 300  # noqa: PLR2004 - the class itself
 
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is of the 4yz class."""
+        return 400 <= self.code < 500  # noqa: PLR2004 - the class itself
+
     def __str__(self) -> str:
         return f"{self.code} {self.text}"
 

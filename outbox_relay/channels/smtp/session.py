@@ -4,16 +4,22 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
 
-from outbox_relay.channels.base import Credentials, MessageSource, ProviderDownError, Session, readable_certificate
+from outbox_relay.channels.base import MessageSource, ProviderDownError, Session, readable_certificate
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, ProtocolError, Reply
 from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
+from outbox_relay.channels.smtp.login import LOGIN_OPTIONS, Login, login_from
+from outbox_relay.channels.smtp.sasl import SaslError, decoded
+from outbox_relay.channels.smtp.tokens import Secret
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures.network import connection_failure
 from outbox_relay.failures.smtp import SmtpCommand
 from shared.reports.return_paths import BounceAddress
+from shared.texts import printable
 from shared.urls import host_and_port, is_loopback
 from shared.vocabulary import Channel
 
@@ -29,6 +35,14 @@ LOCK_STEP_SECONDS = 3600.0
 
 LONGEST_STEP_SECONDS = 10.0
 """A healthy server replies much faster. RFC 5321 §4.5.3.2 would allow it five minutes for each command."""
+
+LONGEST_COMMAND = 510
+"""Octets without the line end (RFC 5321 §4.5.3.1.4). A longer initial response of AUTH follows in a line of its own,
+which may have 12,288 octets (RFC 4954 §4)."""
+
+LOGGED_IN = 235
+CONTINUE = 334
+"""Replies to AUTH (RFC 4954 §6). With 334, the server sends a challenge."""
 
 SECOND_ADDRESS_AFTER_SECONDS = 0.25
 """When to try the next address of a host whose first one does not respond (RFC 8305 §5)."""
@@ -53,18 +67,23 @@ class Server:
     host: str
     port: int
     tls: Tls
-    credentials: Credentials | None
+    login: Login | None
     ssl_context: ssl.SSLContext | None
     timeout: float
 
     def __post_init__(self) -> None:
-        if self.credentials and self.tls is Tls.NONE and not is_loopback(self.host):
+        if self.login and self.tls is Tls.NONE and not is_loopback(self.host):
             raise ValueError("would send credentials in clear over a network")
 
     @property
     def name(self) -> str:
         """``smtp:host:port``, or ``smtps:…`` if encrypted from the start."""
-        return f"{'smtps' if self.tls is Tls.IMPLICIT else 'smtp'}:{host_and_port(self.host, self.port)}"
+        return server_name(self.tls, self.host, self.port)
+
+
+def server_name(tls: Tls, host: str, port: int) -> str:
+    """Return the name of a server for operators."""
+    return f"{'smtps' if tls is Tls.IMPLICIT else 'smtp'}:{host_and_port(host, port)}"
 
 
 @dataclass
@@ -116,6 +135,7 @@ class SmtpSession:
         self._connection: Connection | None = None
         self._has_accepted = False
         self._idle_since = 0.0
+        self._login_ends = inf
 
     async def deliver(self, source: MessageSource) -> None:
         """Deliver messages on a connection that is open and was used recently."""
@@ -141,8 +161,8 @@ class SmtpSession:
         if self._connection is not None and self._connection.is_open and not self._is_stale():
             return self._connection
         await self.close()
-        handshake, provider = Handshake(self._provider.server), self._provider
-        self._connection = await handshake.run()
+        handshake, provider = await self._handshake(), self._provider
+        self._connection = handshake.connection
         self._capabilities = SmtpCapabilities(
             provider.name,
             provider.sender,
@@ -154,18 +174,45 @@ class SmtpSession:
         self._has_accepted = False
         return self._connection
 
+    async def _handshake(self) -> "Handshake":
+        """Connect and log in. Raises ProviderDownError.
+
+        A server may refuse a token that it has accepted before, because somebody has revoked the token or two clocks
+        differ. One more login, with a new token, then follows.
+        """
+        secret = await self._current_secret()
+        handshake = Handshake(self._provider.server, secret)
+        try:
+            await handshake.run()
+        except ProviderDownError:
+            if not (secret and secret.is_refused and secret.has_worked):
+                raise
+            secret = await self._current_secret()
+            handshake = Handshake(self._provider.server, secret)
+            await handshake.run()
+        self._login_ends = secret.expires_at if secret else inf
+        return handshake
+
+    async def _current_secret(self) -> Secret | None:
+        server = self._provider.server
+        try:
+            return await server.login.source.current() if server.login else None
+        except OSError as error:
+            raise ProviderDownError(connection_failure(server.name, error, maybe_accepted=False)) from error
+
     def _is_stale(self) -> bool:
-        return self._now() - self._idle_since > LONGEST_IDLE_SECONDS
+        now = self._now()
+        return now - self._idle_since > LONGEST_IDLE_SECONDS or now >= self._login_ends
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
 
 class RefusedError(ConnectionError):
-    """The server refuses a command before the first message."""
+    """The server refuses a command before the first message. ``explanation`` is the server's reason."""
 
-    def __init__(self, command: SmtpCommand, reply: Reply) -> None:
-        super().__init__(f"{command}: {reply}")
+    def __init__(self, command: SmtpCommand, reply: Reply, explanation: str = "") -> None:
+        super().__init__(f"{command}: {reply} {explanation}".rstrip())
         self.reply = reply
 
 
@@ -175,17 +222,18 @@ class Handshake:
     ``extensions`` has the keywords of EHLO with their parameters.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, secret: Secret | None) -> None:
         self._server = server
+        self._secret = secret
         self._step_seconds = min(server.timeout, LONGEST_STEP_SECONDS)
         self._loop = asyncio.get_running_loop()
-        self._connection = Connection(self)
         self._reply: asyncio.Future[Reply] = self._loop.create_future()
         self._lost_by: Exception | None = None
+        self.connection = Connection(self)
         self.extensions: dict[str, list[str]] = {}
 
-    async def run(self) -> Connection:
-        """Return a connection that is ready for messages. Raises ProviderDownError."""
+    async def run(self) -> None:
+        """Make ``connection`` ready for messages. Raises ProviderDownError."""
         try:
             with readable_certificate():
                 await self._connect()
@@ -195,16 +243,15 @@ class Handshake:
                 with readable_certificate():
                     await self._start_tls()
                 await self._ehlo()
-            if self._server.credentials:
-                await self._log_in(self._server.credentials)
+            if self._server.login and self._secret:
+                await self._log_in(self._server.login, self._secret)
             self._raise_if_lost()
         except OSError as error:
-            self._connection.abort(error)
+            self.connection.abort(error)
             raise ProviderDownError(connection_failure(self._server.name, error, maybe_accepted=False)) from error
         except BaseException:
-            self._connection.abort(ConnectionAbortedError("the relay broke off"))
+            self.connection.abort(ConnectionAbortedError("the relay broke off"))
             raise
-        return self._connection
 
     def _raise_if_lost(self) -> None:
         """Raise the error if data that followed a reply has ended the connection."""
@@ -216,7 +263,7 @@ class Handshake:
         try:
             async with asyncio.timeout(self._step_seconds):
                 await self._loop.create_connection(
-                    lambda: self._connection,
+                    lambda: self.connection,
                     self._server.host,
                     self._server.port,
                     ssl=self._server.ssl_context if is_encrypted else None,
@@ -236,59 +283,85 @@ class Handshake:
         name = socket.gethostname()
         if "." in name and name.isascii():
             return name
-        address = self._connection.own_address
+        address = self.connection.own_address
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
     async def _start_tls(self) -> None:
         if "STARTTLS" not in self.extensions or self._server.ssl_context is None:
             raise ConnectionRefusedError("the server does not offer STARTTLS")
         await self._command(SmtpCommand.STARTTLS, "STARTTLS", 220)
-        await self._connection.start_tls(self._server.ssl_context, self._server.host, self._step_seconds)
+        await self.connection.start_tls(self._server.ssl_context, self._server.host, self._step_seconds)
 
-    async def _log_in(self, credentials: Credentials) -> None:
-        methods = self.extensions.get("AUTH", [])
-        if "PLAIN" in methods:
-            secret = _base64(f"\0{credentials.user}\0{credentials.password}")
-            await self._secret_command("AUTH PLAIN ", secret, 235)
-        elif "LOGIN" in methods:
-            await self._command(SmtpCommand.AUTH, "AUTH LOGIN", 334)
-            await self._secret_command("", _base64(credentials.user), 334)
-            await self._secret_command("", _base64(credentials.password), 235)
-        else:
-            raise ConnectionRefusedError("the server offers neither AUTH PLAIN nor AUTH LOGIN")
-
-    async def _secret_command(self, before: str, secret: str, expected: int) -> None:
-        """Send a secret. If the server's reply quotes the secret, remove it from the reply, which operators can see."""
+    async def _log_in(self, login: Login, secret: Secret) -> None:
+        name, exchange = login.begin(self.extensions.get("AUTH", []), secret)
+        reply, explanation = await self._first_of(name, next(exchange)), ""
+        while reply.code == CONTINUE:
+            challenge = decoded(reply.text)
+            if challenge.startswith(
+                b"{"
+            ):  # the reason in JSON, before the reply that refuses a token (RFC 7628 §3.2.2)
+                explanation = printable(challenge.decode(errors="replace"))
+            try:
+                response = exchange.send(challenge)
+            except StopIteration:
+                raise SaslError(f"the server asked for more than AUTH {name} has") from None
+            reply = await self._secret_line(response)
+        if reply.code != LOGGED_IN:
+            secret.is_refused = not reply.is_temporary
+            raise RefusedError(SmtpCommand.AUTH, reply, explanation)
         try:
-            await self._command(SmtpCommand.AUTH, before + secret, expected)
-        except RefusedError as error:
-            redacted = error.reply._replace(text=error.reply.text.replace(secret, "…"))
-            raise RefusedError(SmtpCommand.AUTH, redacted) from None
+            exchange.send(None)
+        except StopIteration:
+            secret.has_worked = True
+        else:
+            raise SaslError("the server accepted the login before its end")
+
+    async def _first_of(self, mechanism: str, message: bytes | None) -> Reply:
+        """Send AUTH with the client's first message, and return the reply."""
+        command = f"AUTH {mechanism}"
+        if message is None:
+            return await self._auth(command)
+        if len(command) + 1 + len(_base64(message)) <= LONGEST_COMMAND:
+            return await self._secret_line(message, f"{command} ")
+        reply = await self._auth(command)
+        return await self._secret_line(message) if reply.code == CONTINUE else reply
+
+    async def _secret_line(self, message: bytes | None, before: str = "") -> Reply:
+        """Send a message of the client. If the reply quotes it, remove it from the reply, which operators can see."""
+        secret = _base64(message or b"")
+        reply = await self._auth(before + secret)
+        return reply._replace(text=reply.text.replace(secret, "…")) if secret else reply
+
+    async def _auth(self, line: str) -> Reply:
+        return await self._send(SmtpCommand.AUTH, line)
 
     async def _command(self, command: SmtpCommand, line: str, expected: int) -> Reply:
-        self._raise_if_lost()
-        self._reply = self._loop.create_future()
-        self._connection.write(f"{line}\r\n".encode("ascii"))
-        return await self._expect(command, expected)
+        return _required(command, await self._send(command, line), expected)
 
     async def _expect(self, command: SmtpCommand, code: int) -> Reply:
+        return _required(command, await self._next_reply(command), code)
+
+    async def _send(self, command: SmtpCommand, line: str) -> Reply:
+        self._raise_if_lost()
+        self._reply = self._loop.create_future()
+        self.connection.write(f"{line}\r\n".encode("ascii"))
+        return await self._next_reply(command)
+
+    async def _next_reply(self, command: SmtpCommand) -> Reply:
         try:
             async with asyncio.timeout(self._step_seconds):
-                reply = await self._reply
+                return await self._reply
         except TimeoutError:
             raise TimeoutError(f"{command}: the server did not reply in time") from None
-        if reply.code != code:
-            raise RefusedError(command, reply)
-        return reply
 
     def reply_received(self, reply: Reply) -> None:
         """Complete the command that waits for the reply."""
         if not self._reply.done():
             self._reply.set_result(reply)
         elif reply.code == CLOSING:
-            self._connection.abort(ConnectionResetError(str(reply)))
+            self.connection.abort(ConnectionResetError(str(reply)))
         else:
-            self._connection.abort(ProtocolError("the server spoke out of turn"))
+            self.connection.abort(ProtocolError("the server spoke out of turn"))
 
     def connection_lost(self, error: Exception) -> None:
         """Fail the command that waits for a reply."""
@@ -298,34 +371,41 @@ class Handshake:
             self._reply.exception()  # marks it as retrieved: asyncio would log an exception that no command awaits
 
 
-def _base64(text: str) -> str:
-    return b64encode(text.encode()).decode("ascii")
+def _required(command: SmtpCommand, reply: Reply, code: int) -> Reply:
+    if reply.code != code:
+        raise RefusedError(command, reply)
+    return reply
+
+
+def _base64(message: bytes) -> str:
+    return b64encode(message).decode("ascii")
 
 
 def _smtp_provider(url: ProviderUrl, context: DeliveryContext) -> SmtpProvider:
-    options = url.options("tls", "ca")
+    options = url.options("tls", "ca", *LOGIN_OPTIONS)
     match options.get("tls", "starttls"):
         case "starttls":
-            return _provider(url, Tls.STARTTLS, ssl_context(options.get("ca")), context)
+            return _provider(url, options, Tls.STARTTLS, context)
         case "none":
-            return _provider(url, Tls.NONE, None, context)
+            return _provider(url, options, Tls.NONE, context)
         case _:
             raise ValueError("has a smtp URL whose tls is neither starttls nor none")
 
 
 def _smtps_provider(url: ProviderUrl, context: DeliveryContext) -> SmtpProvider:
-    return _provider(url, Tls.IMPLICIT, ssl_context(url.options("ca").get("ca")), context)
+    return _provider(url, url.options("ca", *LOGIN_OPTIONS), Tls.IMPLICIT, context)
 
 
-def _provider(url: ProviderUrl, tls: Tls, trusted: ssl.SSLContext | None, context: DeliveryContext) -> SmtpProvider:
+def _provider(url: ProviderUrl, options: Mapping[str, str], tls: Tls, context: DeliveryContext) -> SmtpProvider:
     if url.path.strip("/"):
         raise ValueError(f"has a {url.scheme} URL with a path")
+    host, port = url.host(), url.port or (SUBMISSIONS_PORT if tls is Tls.IMPLICIT else SUBMISSION_PORT)
     server = Server(
-        host=url.host(),
-        port=url.port or (SUBMISSIONS_PORT if tls is Tls.IMPLICIT else SUBMISSION_PORT),
+        host=host,
+        port=port,
         tls=tls,
-        credentials=url.credentials(),
-        ssl_context=trusted,
+        login=login_from(url, options, server_name(tls, host, port)),
+        ssl_context=None if tls is Tls.NONE else ssl_context(options.get("ca")),
         timeout=context.timeout.total_seconds(),
     )
     return SmtpProvider(server, context.sender, context.bounces)

@@ -5,6 +5,7 @@ from base64 import b64encode
 import pytest
 
 from outbox_relay.channels.base import Credentials, ProviderDownError
+from outbox_relay.channels.smtp.login import password_login
 from outbox_relay.channels.smtp.session import Server, Tls
 from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
@@ -158,5 +159,5 @@ async def test_auth_login_is_used_if_plain_is_not_offered() -> None:
 
 def test_unencrypted_credentials_are_sent_to_loopback_only() -> None:
     with pytest.raises(ValueError, match="in clear"):
-        Server("mail.example.org", 25, Tls.NONE, CREDENTIALS, None, 1.0)
-    assert Server("127.0.0.1", 25, Tls.NONE, CREDENTIALS, None, 1.0).credentials
+        Server("mail.example.org", 25, Tls.NONE, password_login(CREDENTIALS), None, 1.0)
+    assert Server("127.0.0.1", 25, Tls.NONE, password_login(CREDENTIALS), None, 1.0).login

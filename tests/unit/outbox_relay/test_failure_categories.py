@@ -12,7 +12,7 @@ from outbox_relay.failures.network import FailureCategory, category_of, connecti
     [
         ("AUTH: 535 5.7.8 authentication failed", FailureCategory.CREDENTIALS),
         ("MAIL: 530 5.7.0 must authenticate", FailureCategory.CREDENTIALS),
-        ("the server offers neither AUTH PLAIN nor AUTH LOGIN", FailureCategory.CREDENTIALS),
+        ("the server does not offer AUTH PLAIN or LOGIN", FailureCategory.CREDENTIALS),
         ("HTTP 401 no such token", FailureCategory.CREDENTIALS),
         ("HTTP 402 no money", FailureCategory.CREDENTIALS),
         ("HTTP 403 not allowed", FailureCategory.CREDENTIALS),
@@ -28,6 +28,9 @@ from outbox_relay.failures.network import FailureCategory, category_of, connecti
         ("TLS failed: unexpected message", FailureCategory.CERTIFICATE),
         ("certificate not trusted: expired", FailureCategory.CERTIFICATE),
         ("the server does not offer STARTTLS", FailureCategory.CERTIFICATE),
+        ("token refused: invalid_grant: revoked (HTTP 400)", FailureCategory.TOKEN),
+        ("token request failed: certificate not trusted: expired", FailureCategory.CERTIFICATE),
+        ("token request failed: server_error (HTTP 500)", FailureCategory.OTHER),
         ("RCPT: 450 4.2.0 greylisted", FailureCategory.OTHER),
         ("MAIL: 421 535 sessions are enough", FailureCategory.OTHER),
         ("HTTP 503 back in 401 seconds", FailureCategory.OTHER),
@@ -46,4 +49,4 @@ def test_an_untrusted_certificate_has_its_own_category() -> None:
 
 
 def test_the_categories_have_the_names_that_alarms_use() -> None:
-    assert [category.value for category in FailureCategory] == ["certificate", "credentials", "other"]
+    assert [category.value for category in FailureCategory] == ["certificate", "credentials", "token", "other"]

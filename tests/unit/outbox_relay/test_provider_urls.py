@@ -1,4 +1,5 @@
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -7,6 +8,7 @@ from outbox_relay.channels.base import Credentials, Provider
 from outbox_relay.channels.http.generic_json import GenericJsonApi
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.smpp.session import SmppProvider
+from outbox_relay.channels.smtp.login import password_login
 from outbox_relay.channels.smtp.session import SmtpProvider, Tls
 from outbox_relay.channels.urls import DeliveryContext, ProviderUrl, check_provider_url, providers_from
 from outbox_relay.model import Caps, Rate
@@ -58,7 +60,7 @@ def test_providers_are_tried_in_the_configured_order() -> None:
 
 def test_user_and_password_are_percent_decoded() -> None:
     server = mail_server("smtp://us%40example.org:p%2Cw%23%2F%3F@mail.example.org").server
-    assert server.credentials == Credentials("us@example.org", "p,w#/?")
+    assert server.login == password_login(Credentials("us@example.org", "p,w#/?"))
 
 
 def test_mail_is_encrypted_by_default() -> None:
@@ -104,12 +106,12 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.EMAIL, "smtp://u:hunter2/x@a.example", "cannot be read"),
         (Channel.EMAIL, "smtp://u:12/hunter2@a.example", "with a path"),
         (Channel.EMAIL, "smtp://u:1#hunter2@a.example", "with a '#'"),
-        (Channel.EMAIL, "smtp://u:1?hunter2@a.example", "with an option other than ca and tls"),
+        (Channel.EMAIL, "smtp://u:1?hunter2@a.example", "with an option other than auth and ca and client_id and"),
         (Channel.EMAIL, "smtp://u:hunter2@a\u2100.example", "cannot be read"),
         (Channel.EMAIL, "smtp://hunter2@a.example", "with only one of user and password"),
         (Channel.EMAIL, "smtp://:hunter2@a.example", "with only one of user and password"),
         (Channel.EMAIL, "smtp://a.example?tls=hunter2", "whose tls is neither starttls nor none"),
-        (Channel.EMAIL, "smtps://a.example?tls=none", "with an option other than ca"),
+        (Channel.EMAIL, "smtps://a.example?tls=none", "with an option other than auth and ca and"),
         (Channel.EMAIL, "smtp://u:hunter2@a.example?tls=none", "would send credentials in clear over a network"),
         (Channel.EMAIL, "smtp://a.example?ca=/hunter2/none.pem", "whose ca is not a file of certificates"),
         (Channel.EMAIL, "console:hunter2", "more to it than console:"),
@@ -140,6 +142,69 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
 def test_an_error_does_not_quote_the_url(channel: Channel, url: str, fault: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is checked below
         check_provider_url(url, channel)
+    assert fault in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+TOKENS = "token_url=https://login.example/token&client_id=signpost&client_secret_file={secret}"
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    return file
+
+
+def test_a_login_with_tokens_has_a_user_and_no_password(secret: Path) -> None:
+    url = f"smtp://no-reply%40a.example@a.example?auth=XOAuth2&scope=a+b&{TOKENS.format(secret=secret)}"
+    login = mail_server(url).server.login
+    assert login
+    assert (login.user, list(login.mechanisms)) == ("no-reply@a.example", ["XOAUTH2"])
+    check_provider_url(f"smtps://u@a.example?auth=oauthbearer&{TOKENS.format(secret=secret)}", Channel.EMAIL)
+
+
+def test_a_relative_path_of_a_secret_is_beside_the_file_with_the_urls(
+    secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMAIL_PROVIDERS_FILE", str(secret.with_name("email-providers")))
+    check_provider_url(f"smtp://u@a.example?auth=xoauth2&{TOKENS.format(secret=secret.name)}", Channel.EMAIL)
+
+
+def test_a_mechanism_for_passwords_can_be_selected() -> None:
+    login = mail_server("smtp://relay:pw@mail.example.org?auth=scram-sha-256").server.login
+    assert login
+    assert list(login.mechanisms) == ["SCRAM-SHA-256"]
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("smtp://u:hunter2@a.example?auth=xoauth2&{tokens}", "whose auth needs a user and no password"),
+        ("smtp://a.example?auth=xoauth2&{tokens}", "whose auth needs a user and no password"),
+        ("smtp://u@a.example?auth=xoauth2&client_id=c", "without a token_url that is an https URL"),
+        ("smtp://u@a.example?auth=xoauth2&client_id=c&token_url=http://b.example/", "token_url is not https"),
+        ("smtp://u@a.example?auth=xoauth2&token_url=https://b.example/", "without a client_id"),
+        (
+            "smtp://u@a.example?auth=xoauth2&token_url=https://b.example/&client_id=c",
+            "with neither client_secret_file nor refresh_token_file",
+        ),
+        (
+            "smtp://u@a.example?auth=xoauth2&{tokens}&refresh_token_file=/hunter2",
+            "refresh_token_file is empty or cannot",
+        ),
+        ("smtp://u:hunter2@a.example?{tokens}", "without auth=xoauth2 or auth=oauthbearer"),
+        (
+            "smtp://u:hunter2@a.example?auth=gssapi",
+            "whose auth is not one of plain, login, scram-sha-256, cram-md5, xo",
+        ),
+        ("smtp://a.example?auth=plain", "with auth, but without user and password"),
+        ("smtp://u@a.example?tls=none&auth=xoauth2&{tokens}", "would send credentials in clear over a network"),
+    ],
+)
+def test_a_login_that_cannot_work_is_reported(url: str, fault: str, secret: Path) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is checked below
+        check_provider_url(url.replace("{tokens}", TOKENS.format(secret=secret)), Channel.EMAIL)
     assert fault in str(caught.value)
     assert SECRET not in str(caught.value)
 
