@@ -23,6 +23,7 @@ import click
 from outbox_relay.bootstrap import providers_of, renderer_for, rendering_of
 from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.daemon import run_daemon
+from outbox_relay.failures.login_hints import explained
 from outbox_relay.model import Failure, RenderedMessage, Sent
 from outbox_relay.once import run_once
 from outbox_relay.rendering.preview import SAMPLE_KEYS, fresh_activation
@@ -112,7 +113,7 @@ def send_test(address: str, channel: Channel | None) -> None:
     if not results:
         exit_with_errors(SettingsError([f"{channel.upper()}_PROVIDERS is not set: there is nothing to send through"]))
     for provider, result in results:
-        click.echo(f"{provider}: {_result_text(result)}")
+        click.echo(f"{provider}: {_result_text(provider, result)}")
     sys.exit(0 if all(isinstance(result, Sent) for _, result in results) else 1)
 
 
@@ -185,12 +186,12 @@ async def _deliver(provider: Provider, rendered: RenderedMessage) -> Sent | Fail
     return source.result
 
 
-def _result_text(result: Sent | Failure) -> str:
+def _result_text(provider: str, result: Sent | Failure) -> str:
     match result:
         case Sent(provider_message_id=message_id):
             return f"accepted ({message_id})" if message_id else "accepted"
         case Failure(kind=kind, error=error):
-            return f"not accepted, by a fault of the {kind}: {error}"
+            return f"not accepted, by a fault of the {kind}: {explained(provider, error)}"
 
 
 def _deliverable(channel: Channel, address: str) -> str:

@@ -8,6 +8,7 @@ from migrations.revisions import REVISIONS
 from outbox_relay.bootstrap import providers_of, rendering_of
 from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.channels.http.session import HttpProvider
+from outbox_relay.failures.login_hints import explained
 from outbox_relay.model import Failure, RenderedMessage, Sent
 from outbox_relay.rendering.preview import fresh_activation
 from outbox_relay.settings import RelaySettings
@@ -45,7 +46,7 @@ async def _provider_problem(settings: RelaySettings, channel: Channel, provider:
             await provider.connect(_sample(settings, channel))
         await session.deliver(NoMessages())
     except ProviderDownError as error:
-        return error.failure.error
+        return explained(provider.name, error.failure.error)
     finally:
         await session.close()
     return None

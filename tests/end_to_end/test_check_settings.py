@@ -126,7 +126,7 @@ async def test_the_relay_connects_to_its_databases_and_providers_and_sends_nothi
 async def test_the_relay_explains_each_provider_that_refuses(database: Database) -> None:
     closed = unused_port()
     mail = f"smtp://127.0.0.1:{closed}?tls=none"
-    refused_login = Script(("AUTH PLAIN",), instead={Moment.AUTH: b"535 5.7.8 wrong"})
+    refused_login = Script(("AUTH PLAIN",), instead={Moment.AUTH: b"534 5.7.9 Application-specific password"})
     async with Smsc(bind_reply=WRONG_PASSWORD) as smsc, SmtpServer(refused_login) as server:
         smpp = f"smpp://u:p@127.0.0.1:{smsc.port}?from=Us&tls=none"
         status, lines = await checked(
@@ -135,9 +135,10 @@ async def test_the_relay_explains_each_provider_that_refuses(database: Database)
             SMS_PROVIDERS=f"{smpp},{twilio(closed)}",
         )
     assert (status, lines[0]) == (1, "DATABASE_URL: connected")
-    unreached, wrong_login, wrong_bind, unreached_gateway = lines[1:]
+    unreached, wrong_login, advice, wrong_bind, unreached_gateway = lines[1:]
     assert unreached.startswith(f"smtp:127.0.0.1:{closed}: ")
-    assert wrong_login == f"smtp:127.0.0.1:{server.port}: AUTH: 535 5.7.8 wrong"
+    assert wrong_login == f"smtp:127.0.0.1:{server.port}: AUTH: 534 5.7.9 Application-specific password"
+    assert advice.startswith("  Google does not accept the account's own password over SMTP.")
     assert "ESME_RINVPASWD" in wrong_bind
     assert "refused" in unreached.lower()
     assert "refused" in unreached_gateway.lower()

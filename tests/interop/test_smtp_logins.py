@@ -1,5 +1,6 @@
 """Logins at a Postfix that checks them with Dovecot, and access tokens of a real OAuth2 server."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.support.eventually import eventually
 from tests.support.oauth_server import MAILBOX, OAuthServer, oauth_server
 from tests.support.outbox import Outbox
 from tests.support.postfix import Postfix, postfix
-from tests.support.relays import running_relay
+from tests.support.processes import SCRIPTS
+from tests.support.relays import relay_environment, running_relay
 from tests.support.rendered_messages import ListSource, a_message
 
 pytestmark = pytest.mark.anyio
@@ -147,3 +149,17 @@ def test_a_revoked_refresh_token_opens_the_breaker_and_kills_no_message(
         eventually(outbox.is_all_sent)
         assert relay.logged("provider up again")
     assert outbox.number(LOST) == 0
+
+
+@pytest.mark.parametrize("command", [("check-settings", "--connect"), ("send-test", "ada@example.org")])
+def test_the_commands_explain_a_wrong_client_secret(
+    issuer: OAuthServer, outbox: Outbox, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    address = f"smtp://ada@127.0.0.1:1?tls=none&auth=xoauth2&{issuer.options(tmp_path, secret='hunter2')}"
+    environment = relay_environment(outbox.database, EMAIL_PROVIDERS=address)
+    arguments = [SCRIPTS / "outbox-relay", *command]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "token refused: invalid_client: " in done.stdout
+    assert "\n  The token endpoint does not accept client_id with the secret in client_secret_file." in done.stdout
+    assert "hunter2" not in done.stdout

@@ -23,6 +23,7 @@ from outbox_relay.failures.masking import LONGEST_MASKED, masked_error
         ('HTTP 403 {"to": "+33612345678"}', "HTTP 403 …"),
         ("bind: ESME_RBINDFAIL (0x0000000D)", "bind: ESME_RBINDFAIL (0x0000000D)"),
         ("submit_sm: SMSC error (0x00000403)", "submit_sm: SMSC error (0x00000403)"),
+        ("token refused: invalid_client: AADSTS7000215: wrong", "token refused: invalid_client: AADSTS7000215: wrong"),
         ("a line\nand \0 another", "a line and   another"),
     ],
 )  # fmt: skip
