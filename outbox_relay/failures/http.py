@@ -1,6 +1,7 @@
 """Classify HTTP statuses other than 2xx (RFC 9110 §15), and read Retry-After."""
 
-from collections.abc import Container
+import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -8,24 +9,35 @@ from email.utils import parsedate_to_datetime
 from outbox_relay.failures.network import LONGEST_WAIT
 from outbox_relay.model import FailureClass
 
+ALL_STATUSES = range(1000)
+
 
 @dataclass(frozen=True)
 class HttpRule:
-    """One row of the table: which statuses, with which ``code`` in the JSON body (None: any), have which class."""
+    """One row of a table: which responses have which class.
+
+    ``code`` and ``text`` are regular expressions: for the whole code that the API gives in its body, and for a part of
+    its text. ``is_about_message``: see ``model.Failure``.
+    """
 
     kind: FailureClass
     meaning: str
     source: str
-    statuses: Container[int]
-    problem: str | None = None
+    statuses: Container[int] = ALL_STATUSES
+    code: str = r".*"
+    text: str = r""
+    is_about_message: bool = False
 
-    def matches(self, status: int, problem: str | None) -> bool:
+    def matches(self, status: int, code: str, text: str = "") -> bool:
         """Return whether the rule applies to a response."""
-        return status in self.statuses and self.problem in (None, problem)
+        return (
+            status in self.statuses
+            and re.fullmatch(self.code, code, re.DOTALL) is not None
+            and re.search(self.text, text, re.IGNORECASE) is not None
+        )
 
 
 REQUEST_STATUSES = frozenset({400, 413, 422})
-ALL_STATUSES = range(1000)
 
 HTTP_RULES = (
     HttpRule(
@@ -75,14 +87,14 @@ HTTP_RULES = (
 )
 
 
-def http_rule_for(status: int, problem: str | None) -> HttpRule:
-    """Return the first rule that matches."""
-    return next(rule for rule in HTTP_RULES if rule.matches(status, problem))
+def http_rule_for(status: int, code: str, text: str = "", rules: Sequence[HttpRule] = HTTP_RULES) -> HttpRule:
+    """Return the first rule that matches. The last one always does."""
+    return next(rule for rule in rules if rule.matches(status, code, text))
 
 
-def from_http_status(status: int, problem: str | None) -> FailureClass:
-    """Classify an HTTP status other than 2xx; ``problem`` is the ``code`` in the JSON body."""
-    return http_rule_for(status, problem).kind
+def from_http_status(status: int, code: str) -> FailureClass:
+    """Classify an HTTP status other than 2xx; ``code`` is the one in the JSON body, or empty."""
+    return http_rule_for(status, code).kind
 
 
 def retry_after_header(value: str | None, now: datetime) -> timedelta | None:

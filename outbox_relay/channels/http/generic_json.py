@@ -1,11 +1,16 @@
 """A gateway that takes JSON, ``https+json://token@host/path``: one POST for each message; any 2xx means accepted."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
+from outbox_relay.channels.http.session import (
+    NOT_ABOUT_MESSAGE,
+    HttpProvider,
+    HttpRequest,
+    HttpResponse,
+    json_request,
+    message_id_in,
+)
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures.http import from_http_status
 from outbox_relay.model import Failure, RenderedMessage, Sent
@@ -23,26 +28,22 @@ class GenericJsonApi:
     token: str = field(repr=False)
     callback_url: CallbackUrl | None = None
 
-    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> HttpRequest:
         """Build the request that submits a message."""
         message = rendered.message
         body = {"to": message.recipient, "text": rendered.content.decode(), "id": str(message.id)}
         if self.callback_url:
             body["callback_url"] = self.callback_url(Gateway.JSON, message.id, message.recipient)
-        return {
-            "method": "POST",
-            "url": self.url,
-            "json": body,
-            "headers": {"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(message.id)},
-        }
+        headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(message.id)}
+        return json_request(self.url, body, headers)
 
-    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+    def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
         body = response.json_object
         if response.is_success:
             return Sent(self.name, message_id_in(body.get("id")))
         problem = body.get("code")
-        kind = from_http_status(response.status, problem if isinstance(problem, str) else None)
+        kind = from_http_status(response.status, problem if isinstance(problem, str) else "")
         detail = json.dumps(body) if body else ""
         is_about_message = response.status not in NOT_ABOUT_MESSAGE
         return response.failure(self.name, kind, detail=detail, is_about_message=is_about_message)

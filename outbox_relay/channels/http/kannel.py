@@ -5,11 +5,9 @@ since many servers that imitate Kannel reject a POST. There is no idempotency ke
 may be delivered twice.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from outbox_relay.channels.http.session import GatewayResponse, HttpProvider
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, query_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from outbox_relay.sms_segments import Alphabet, alphabet_of
@@ -55,7 +53,7 @@ class KannelApi:
     sender: str
     callback_url: CallbackUrl | None = None
 
-    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> HttpRequest:
         """Build the request that submits a message. Kannel splits a long one into segments itself."""
         text = rendered.content.decode()
         params = {
@@ -71,9 +69,9 @@ class KannelApi:
         if self.callback_url:
             url = self.callback_url(Gateway.KANNEL, rendered.message.id, rendered.message.recipient)
             params |= {"dlr-mask": str(DLR_MASK), "dlr-url": url + DLR_QUERY}
-        return {"method": "GET", "url": self.url, "params": params | ({"from": self.sender} if self.sender else {})}
+        return query_request(self.url, params | ({"from": self.sender} if self.sender else {}))
 
-    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+    def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result.
 
         *Queued* counts as accepted: Kannel keeps the message until its SMSC is back.

@@ -1,16 +1,18 @@
-"""One HTTP request for each message, on a connection kept alive (httpx). A ``GatewayApi`` builds the request."""
+"""One HTTP request for each message, on a connection kept alive (aiohttp). An ``HttpApi`` builds the request."""
 
 import asyncio
 import json
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar
+from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import aiohttp
 
 from outbox_relay.channels.base import (
     LONGEST_MESSAGE_ID,
@@ -25,11 +27,16 @@ from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, roo
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 from shared.texts import printable
+from shared.urls import WEB_SCHEMES
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_CONNECT_SECONDS = 5.0
 LONGEST_BODY_SECONDS = 2.0
 LONGEST_BODY_BYTES = 16 * 1024
+LONGEST_IDLE_SECONDS = 4.0
+"""Servers close idle connections, Node's after five seconds. After this idle time, a session opens a new connection,
+because the server may close the old one just when the relay sends a message."""
+
 NOT_ABOUT_MESSAGE = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that are about our account, our rate or a server behind the gateway, and not about the message."""
 
@@ -37,8 +44,38 @@ log = get_logger("relay.http")
 
 
 @dataclass(frozen=True)
-class GatewayResponse:
-    """A gateway's response.
+class HttpRequest:
+    """A request: a POST, or a GET if ``body`` is None. Its representation shows no secret."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return "GET" if self.body is None else "POST"
+
+
+def json_request(url: str, value: object, headers: Mapping[str, str]) -> HttpRequest:
+    """Return a POST of JSON."""
+    return HttpRequest(url, {"Content-Type": "application/json", **headers}, json.dumps(value).encode())
+
+
+def form_request(url: str, fields: Mapping[str, str], headers: Mapping[str, str]) -> HttpRequest:
+    """Return a POST of form fields."""
+    form = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    return HttpRequest(url, form, urlencode(fields).encode())
+
+
+def query_request(url: str, fields: Mapping[str, str]) -> HttpRequest:
+    """Return a GET with the fields in its query."""
+    return HttpRequest(f"{url}?{urlencode(fields)}")
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """A response. ``headers`` ignores case.
 
     ``content`` may be incomplete, because the body was too long or too late, or because the connection broke.
     """
@@ -50,7 +87,7 @@ class GatewayResponse:
     @property
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
-        return httpx.codes.is_success(self.status)
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     def text(self) -> str:
@@ -74,37 +111,37 @@ class GatewayResponse:
 
 
 def message_id_in(value: object) -> str | None:
-    """Return a gateway's message id in a form that can be stored."""
+    """Return a provider's message id in a form that can be stored."""
     if not isinstance(value, str | int):
         return None
     return printable(str(value))[:LONGEST_MESSAGE_ID] or None
 
 
-class GatewayApi(Protocol):
-    """Builds one gateway's requests and interprets its responses. Does no IO."""
+class HttpApi(Protocol):
+    """Builds the requests of one provider's API and interprets its responses. Does no IO."""
 
     @property
     def name(self) -> str:
         """The name that operators see."""
 
-    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
-        """Return the arguments of httpx's ``build_request``."""
+    def request(self, rendered: RenderedMessage) -> HttpRequest:
+        """Build the request that submits a message."""
 
-    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+    def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
 
 
 @dataclass(frozen=True)
 class HttpProvider:
-    """A gateway. ``timeout`` is in seconds, for one message from connecting to the response."""
+    """A provider with an HTTP API. ``timeout`` is in seconds, for one message from connecting to the response."""
 
-    api: GatewayApi
+    api: HttpApi
     ssl_context: ssl.SSLContext
     timeout: float
 
     @property
     def name(self) -> str:
-        """The gateway's name."""
+        """The API's name."""
         return self.api.name
 
     def session(self) -> Session:
@@ -112,63 +149,114 @@ class HttpProvider:
         return HttpSession(self)
 
     async def connect(self, rendered: RenderedMessage) -> None:
-        """Open and close a connection to the gateway, with TLS for https. Raises ProviderDownError.
+        """Open and close a connection to the API, with TLS for https. Raises ProviderDownError.
 
-        The gateway checks the credentials with each request only. ``rendered`` is a sample, to learn the URL.
+        With a proxy, this reaches the proxy only. ``rendered`` is a sample, to learn the URL.
         """
-        url = httpx.URL(self.api.request(rendered)["url"])
-        tls = self.ssl_context if url.scheme == "https" else None
+        url = self.api.request(rendered).url
         try:
+            proxy = proxy_for(url)
+            parts = urlsplit(proxy or url)
+            tls = self.ssl_context if parts.scheme == "https" else None
             async with timeout_with_grace(LONGEST_CONNECT_SECONDS):
                 with readable_certificate():
-                    _, writer = await asyncio.open_connection(url.host, url.port or PORTS[url.scheme], ssl=tls)
+                    _, writer = await asyncio.open_connection(
+                        parts.hostname, parts.port or PORTS[parts.scheme], ssl=tls
+                    )
         except OSError as error:
             raise ProviderDownError(connection_failure(self.name, error, maybe_accepted=False)) from error
         writer.transport.abort()
 
 
-class NoCookies(CookieJar):
-    """Stores no cookies: they would link messages to each other and grow with each response."""
+def proxy_for(url: str) -> str | None:
+    """Return the proxy for a URL, as HTTPS_PROXY, ALL_PROXY and NO_PROXY select it, also in lower case.
 
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Ignore the response's cookies."""
+    Plain HTTP only goes to this machine, so it never goes through a proxy. Raises ConnectionAbortedError if the setting
+    is not the URL of an HTTP proxy.
+    """
+    parts, proxies = urlsplit(url), getproxies()
+    if parts.scheme == "http" or proxy_bypass(parts.netloc):
+        return None
+    proxy = proxies.get("https") or proxies.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in WEB_SCHEMES:
+        raise ConnectionAbortedError("HTTPS_PROXY or ALL_PROXY is not a URL with http or https")
+    return proxy
+
+
+class Exchange:
+    """One request and its response, and whether the request was submitted.
+
+    Once aiohttp begins to write, the server may have accepted the message: it writes headers and body together.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self.is_submitted = False
+
+    async def run(self, client: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
+        """Send the request, and return the response. Raises aiohttp.ClientError or OSError."""
+        with readable_certificate():
+            async with timeout_with_grace(self._timeout):
+                response = await client.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    data=request.body,
+                    allow_redirects=False,
+                    trace_request_ctx=self,
+                )
+        try:
+            return HttpResponse(response.status, response.headers, await _content(response))
+        finally:
+            response.close()
+
+    def submitting(self) -> None:
+        """Note that aiohttp begins to write.
+
+        It repeats a GET when a connection that was kept alive breaks. An SMS gateway that takes GETs would then send
+        the SMS twice, so the second time is refused.
+        """
+        if self.is_submitted:
+            raise aiohttp.ServerDisconnectedError
+        self.is_submitted = True
 
 
 class HttpSession:
     """One connection, kept alive; see ``channels.base.Session``.
 
-    HTTP has no greeting, so the first message opens the connection. If the gateway cannot be reached, that
+    HTTP has no greeting, so the first message opens the connection. If the server cannot be reached, that
     message is reported as not submitted.
     """
 
     def __init__(self, provider: HttpProvider) -> None:
         self._provider = provider
-        self._client = httpx.AsyncClient(
-            verify=provider.ssl_context,
-            headers={"Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(None, connect=min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)),
-            limits=httpx.Limits(max_connections=1),
-            follow_redirects=False,
-            event_hooks={"response": [_remove_location]},
-            cookies=NoCookies(),
-            trust_env=False,
-        )
+        self._client: aiohttp.ClientSession | None = None
 
     async def deliver(self, source: MessageSource) -> None:
         """Send one request for each message."""
         while (rendered := source.take()) is not None:
-            exchange = _Exchange(self._provider, rendered)
+            exchange = Exchange(self._provider.timeout)
             try:
-                response = await exchange.run(self._client)
+                response = await self._send(self._provider.api.request(rendered), exchange)
             except BaseException as error:
-                source.report(rendered, exchange.failure(error))
-                if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
-                    down = connection_failure(self._provider.name, root_cause(error), maybe_accepted=False)
-                    raise ProviderDownError(down) from error
+                source.report(rendered, self._failure(error, maybe_accepted=exchange.is_submitted))
+                if isinstance(error, aiohttp.ClientError | OSError):
+                    raise ProviderDownError(self._failure(error, maybe_accepted=False)) from error
                 raise
             source.report(rendered, self._interpret(response))
 
-    def _interpret(self, response: GatewayResponse) -> Sent | Failure:
+    async def _send(self, request: HttpRequest, exchange: Exchange) -> HttpResponse:
+        if self._client is None:
+            self._client = _client_of(self._provider, proxy_for(request.url))
+        return await exchange.run(self._client, request)
+
+    def _failure(self, error: BaseException, *, maybe_accepted: bool) -> Failure:
+        return connection_failure(self._provider.name, _cause_of(error), maybe_accepted=maybe_accepted)
+
+    def _interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response. A bug in the interpretation must not end the process."""
         try:
             return self._provider.api.interpret(response)
@@ -178,49 +266,43 @@ class HttpSession:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
 
-class _Exchange:
-    """The request for one message, and whether it was submitted."""
-
-    def __init__(self, provider: HttpProvider, rendered: RenderedMessage) -> None:
-        self._provider = provider
-        self._request = provider.api.request(rendered)
-        # A gateway cannot accept a message before the relay starts to send the body. A GET has no body, so the message
-        # counts as submitted when its headers are sent.
-        part = "headers" if self._request["method"] == "GET" else "body"
-        self._submitting = f"send_request_{part}.started"
-        self._is_submitted = False
-
-    async def run(self, client: httpx.AsyncClient) -> GatewayResponse:
-        request = client.build_request(**self._request, extensions={"trace": self._trace})
-        async with timeout_with_grace(self._provider.timeout):
-            response = await client.send(request, stream=True)
-        try:
-            return GatewayResponse(response.status_code, response.headers, await _content(response))
-        finally:
-            await response.aclose()
-
-    def failure(self, error: BaseException) -> Failure:
-        return connection_failure(self._provider.name, root_cause(error), maybe_accepted=self._is_submitted)
-
-    async def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
-        if event.endswith(self._submitting):
-            self._is_submitted = True
+def _client_of(provider: HttpProvider, proxy: str | None) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(_on_writing)
+    longest_connect = min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=1, ssl=provider.ssl_context, keepalive_timeout=LONGEST_IDLE_SECONDS, ttl_dns_cache=None
+        ),
+        headers={"User-Agent": "Signpost", "Accept": "*/*", "Accept-Encoding": "identity"},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=longest_connect),
+        cookie_jar=aiohttp.DummyCookieJar(),  # cookies would link messages to each other and grow with each response
+        auto_decompress=False,
+        proxy=proxy,
+        trace_configs=[trace],
+    )
 
 
-async def _remove_location(response: httpx.Response) -> None:
-    """Remove the target of a redirect: httpx parses it even if it does not follow it, and an invalid URL raises."""
-    response.headers.pop("Location", None)
+async def _on_writing(_client: object, context: Any, _parameters: object) -> None:
+    context.trace_request_ctx.submitting()
 
 
-async def _content(response: httpx.Response) -> bytes:
-    """Return the part of the body that arrives in time. The status is known already, and suffices for most gateways."""
+def _cause_of(error: BaseException) -> BaseException:
+    """Return the error beneath aiohttp's, whose own texts repeat the host and vary with the release."""
+    return root_cause(error.__cause__ if isinstance(error, aiohttp.ClientError) and error.__cause__ else error)
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """Return the part of the body that arrives in time. The status is known already, and suffices for most APIs."""
     content = b""
-    with suppress(TimeoutError, httpx.TransportError):
+    with suppress(TimeoutError, aiohttp.ClientError):
         async with timeout_with_grace(LONGEST_BODY_SECONDS):
-            async for chunk in response.aiter_raw():
+            async for chunk in response.content.iter_any():
                 content += chunk
                 if len(content) > LONGEST_BODY_BYTES:
                     break

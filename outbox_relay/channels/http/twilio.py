@@ -5,11 +5,16 @@ The API has no idempotency key: a message whose response was lost may be deliver
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
+from outbox_relay.channels.http.session import (
+    NOT_ABOUT_MESSAGE,
+    HttpProvider,
+    HttpRequest,
+    HttpResponse,
+    form_request,
+    message_id_in,
+)
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.reports.return_paths import CallbackUrl, Gateway
@@ -76,7 +81,7 @@ class TwilioApi:
     sender: str
     callback_url: CallbackUrl | None = None
 
-    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> HttpRequest:
         """Build the request that submits a message."""
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
         data = {"To": rendered.message.recipient, sender: self.sender, "Body": rendered.content.decode()}
@@ -85,14 +90,10 @@ class TwilioApi:
         if self.callback_url:
             url = self.callback_url(Gateway.TWILIO, rendered.message.id, rendered.message.recipient)
             data["StatusCallback"] = url + REPEAT
-        return {
-            "method": "POST",
-            "url": f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json",
-            "data": data,
-            "headers": {"Authorization": f"Basic {b64encode(f'{self.sid}:{self.token}'.encode()).decode()}"},
-        }
+        headers = {"Authorization": f"Basic {b64encode(f'{self.sid}:{self.token}'.encode()).decode()}"}
+        return form_request(f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json", data, headers)
 
-    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+    def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response by its code, or by its status if the body has no code."""
         body = response.json_object
         given = body.get("code") or body.get("error_code")

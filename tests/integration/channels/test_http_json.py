@@ -1,4 +1,5 @@
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -7,7 +8,7 @@ import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.channels.http.generic_json import GenericJsonApi
-from outbox_relay.channels.http.session import GatewayResponse
+from outbox_relay.channels.http.session import HttpResponse
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
@@ -110,7 +111,7 @@ async def test_a_rejection_has_its_failure_class_and_the_next_message_is_sent(re
 async def test_an_error_while_reading_a_response_costs_only_its_message_an_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_api: GenericJsonApi, _response: GatewayResponse) -> Sent | Failure:
+    def fail(_api: GenericJsonApi, _response: HttpResponse) -> Sent | Failure:
         monkeypatch.undo()
         raise OverflowError("too large")
 
@@ -207,12 +208,57 @@ async def test_a_cancelled_send_reports_that_the_message_may_have_arrived() -> N
     assert source.failure(rendered).maybe_accepted
 
 
-async def test_proxies_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plain_http_to_this_machine_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with HttpGateway(answer(500)) as proxy, HttpGateway(ACCEPTED) as gateway:
-        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+        for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         async with session_to(gateway) as session:
             await session.deliver(source)
     assert isinstance(source.result(rendered), Sent)
     assert not proxy.requests
+
+
+async def test_https_goes_through_the_proxy_of_the_environment_unless_no_proxy_names_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused, direct = an_sms(), an_sms()
+    source = ListSource([refused])
+    async with HttpGateway(answer(407)) as proxy, HttpGateway(ACCEPTED) as gateway:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://us:pw@127.0.0.1:{proxy.port}")
+        async with session_to(gateway, scheme="https+json") as session:
+            with pytest.raises(ProviderDownError):
+                await session.deliver(source)
+        [request] = proxy.requests
+        assert request.line == f"CONNECT 127.0.0.1:{gateway.port} HTTP/1.1"
+        assert request.headers["proxy-authorization"] == f"Basic {b64encode(b'us:pw').decode()}"
+        assert (source.failure(refused).kind, source.failure(refused).maybe_accepted) == (FailureClass.PROVIDER, False)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        source.waiting.append(direct)
+        async with session_to(gateway, scheme="https+json", seconds=0.5) as session:
+            with pytest.raises(ProviderDownError):  # the gateway knows no TLS
+                await session.deliver(source)
+        assert (len(proxy.requests), gateway.connections) == (1, 1)
+
+
+async def test_an_unusable_proxy_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    source = ListSource([an_sms()])
+    async with session_at("https+json://token@sms.example.org/sms") as session:
+        with pytest.raises(ProviderDownError, match="HTTPS_PROXY or ALL_PROXY is not a URL with http or https"):
+            await session.deliver(source)
+
+
+async def test_the_authorities_of_ssl_cert_file_are_trusted(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    rendered = an_sms()
+    source = ListSource([rendered])
+    async with (
+        HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway,
+        session_to(gateway, scheme="https+json") as session,
+    ):
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)

@@ -107,7 +107,7 @@ def test_an_enhanced_code_counts_at_the_beginning_of_a_reply_only() -> None:
     ],
 )
 def test_http_statuses_determine_the_failure_class(statuses: tuple[int, ...], kind: FailureClass) -> None:
-    assert {from_http_status(status, None) for status in statuses} == {kind}
+    assert {from_http_status(status, "") for status in statuses} == {kind}
 
 
 def test_only_request_errors_can_be_the_recipients_fault() -> None:
