@@ -87,6 +87,36 @@ HTTP_RULES = (
 )
 
 
+API_RULES = (
+    HttpRule(FailureClass.PROVIDER, "the key is wrong, or lacks the right to send", "RFC 9110 §15.5.2", {401}),
+    HttpRule(FailureClass.PROVIDER, "the account has no credit", "RFC 9110 §15.5.3", {402}),
+    HttpRule(FailureClass.PROVIDER, "the account or the key may not do this", "RFC 9110 §15.5.4", {403}),
+    HttpRule(
+        FailureClass.PROVIDER, "the URL is wrong: check host and endpoint", "RFC 9110 §15.5.5, §15.5.6", {404, 405}
+    ),
+    HttpRule(FailureClass.PROVIDER, "the proxy wants a login", "RFC 9110 §15.5.8", {407}),
+    HttpRule(
+        FailureClass.PROVIDER, "too many requests", "RFC 9110 §15.5.9; RFC 8470 §5.2; RFC 6585 §4", {408, 425, 429}
+    ),
+    HttpRule(FailureClass.CONTENT, "the message is too large", "RFC 9110 §15.5.14", {413}),
+    HttpRule(
+        FailureClass.PROVIDER,
+        "a redirect: the relay sends messages to the configured URL only",
+        "RFC 9110 §15.4",
+        range(300, 400),
+    ),
+    HttpRule(FailureClass.PROVIDER, "the provider's servers are down", "RFC 9110 §15.6", {502, 503, 504}),
+    HttpRule(FailureClass.PROVIDER, "the provider's fault", "RFC 9110 §15.6", range(500, 600), is_about_message=True),
+    HttpRule(
+        FailureClass.PROVIDER,
+        "a refusal that is in no table",
+        "no documentation: an unknown refusal must not kill a message",
+        is_about_message=True,
+    ),
+)
+"""The last rows of each e-mail API's table."""
+
+
 def http_rule_for(status: int, code: str, text: str = "", rules: Sequence[HttpRule] = HTTP_RULES) -> HttpRule:
     """Return the first rule that matches. The last one always does."""
     return next(rule for rule in rules if rule.matches(status, code, text))

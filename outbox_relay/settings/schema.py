@@ -181,9 +181,9 @@ class RelaySettings(BrandingSettings):
         Parsed,
         provider_urls(Channel.EMAIL),
         "EMAIL_PROVIDERS",
-        "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtp://user@host?auth=xoauth2&token_url=…`,"
-        " `smtps://…`, `console:`, `file:///directory`, or the scheme of another package. Without it, e-mails wait for"
-        " a relay that has it.",
+        "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `sendgrid://key@api.sendgrid.com`, `ses://…`"
+        " and other HTTPS APIs, `https+mime://token@host/path`, `console:`, `file:///directory`, or the scheme of"
+        " another package. Without it, e-mails wait for a relay that has it.",
         unit="URLs, comma-separated",
         is_secret=True,
         default=None,

@@ -1,35 +1,41 @@
-"""docs/reference/failures.md shows the relay's decision tables. RENEW_DOCS=1 rewrites them."""
+"""The docs show the relay's decision tables. RENEW_DOCS=1 rewrites them."""
 
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from outbox_relay.failures.network import LONGEST_WAIT
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
-from tests.support.delivery_tables import break_table, http_table, schedule_table, smtp_table
+from tests.support.delivery_tables import api_table, break_table, http_table, schedule_table, smtp_table
+from tests.support.email_apis import EMAIL_APIS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "failures.md"
+PROVIDERS = ROOT / "docs" / "guides" / "providers"
 TABLES = {
-    "smtp replies": smtp_table,
-    "http statuses": http_table,
-    "breaks": break_table,
-    "schedules": schedule_table,
+    (PAGE, "smtp replies"): smtp_table,
+    (PAGE, "http statuses"): http_table,
+    (PAGE, "breaks"): break_table,
+    (PAGE, "schedules"): schedule_table,
+} | {
+    (PROVIDERS / f"{name.replace('+', '-')}.md", "errors"): partial(api_table, api.rules)
+    for name, api in EMAIL_APIS.items()
 }
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_the_tables_match_the_code(name: str) -> None:
-    expected = printed(TABLES[name])
-    before, mark, rest = PAGE.read_text().partition(f"<!-- {name} -->\n\n")
+@pytest.mark.parametrize(("page", "name"), TABLES, ids=lambda part: part.stem if isinstance(part, Path) else part)
+def test_the_tables_match_the_code(page: Path, name: str) -> None:
+    expected = printed(TABLES[page, name])
+    before, mark, rest = page.read_text().partition(f"<!-- {name} -->\n\n")
     documented, end, after = rest.partition("<!-- end -->")
     assert mark
     assert end
     if os.environ.get("RENEW_DOCS"):
-        PAGE.write_text(before + mark + expected + end + after)
+        page.write_text(before + mark + expected + end + after)
     else:
         assert documented == expected
 

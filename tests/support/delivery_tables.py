@@ -26,6 +26,16 @@ def http_table() -> str:
     return table(("status", "it is about", "class", "source"), rows)
 
 
+def api_table(rules: Iterable[HttpRule]) -> str:
+    rows = ((status_words(rule), pattern_words(rule), rule.meaning, rule.kind, rule.source) for rule in rules)
+    return table(("status", "response", "it means", "class", "source"), rows)
+
+
+def pattern_words(rule: HttpRule) -> str:
+    code = f"code `{rule.code}`" if rule.code != HttpRule.code else ""
+    return ", ".join(filter(None, (code, f"text `{rule.text}`" if rule.text else ""))) or "any"
+
+
 def break_table() -> str:
     rows = ((rule.cause, *break_classes(rule), rule.source) for rule in NETWORK_RULES)
     return table(("what failed", "before submission", "after it", "source"), rows)

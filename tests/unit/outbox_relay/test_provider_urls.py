@@ -6,6 +6,7 @@ import pytest
 
 from outbox_relay.channels.base import Credentials, Provider
 from outbox_relay.channels.http.generic_json import GenericJsonApi
+from outbox_relay.channels.http.resend import ResendApi
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.login import password_login
@@ -13,6 +14,7 @@ from outbox_relay.channels.smtp.session import SmtpProvider, Tls
 from outbox_relay.channels.urls import DeliveryContext, ProviderUrl, check_provider_url, providers_from
 from outbox_relay.model import Caps, Rate
 from shared.vocabulary import Channel
+from tests.support.rendered_messages import a_message
 
 CONTEXT = DeliveryContext(sender="no-reply@signpost.example", timeout=timedelta(seconds=20))
 SECRET = "hunter2"
@@ -35,6 +37,12 @@ def mail_server(url: str) -> SmtpProvider:
         (Channel.EMAIL, "smtp://mail.example.org:2525?tls=none", "smtp:mail.example.org:2525"),
         (Channel.EMAIL, "smtp://relay:pw@[::1]:25?tls=none", "smtp:[::1]:25"),
         (Channel.EMAIL, "smtps://relay:pw@mail.example.org", "smtps:mail.example.org:465"),
+        (Channel.EMAIL, "https+mime://token@mail.example.org/in", "https+mime:mail.example.org"),
+        (Channel.EMAIL, "http+mime://127.0.0.1:8025/in", "http+mime:127.0.0.1:8025"),
+        (Channel.EMAIL, "sendgrid://SG.a.b@api.sendgrid.com", "sendgrid:api.sendgrid.com"),
+        (Channel.EMAIL, "resend://re_1@api.resend.com?endpoint=http://127.0.0.1:8025", "resend:127.0.0.1:8025"),
+        (Channel.EMAIL, "mailgun://key@api.eu.mailgun.net/mg.example.org", "mailgun:api.eu.mailgun.net"),
+        (Channel.EMAIL, "ses://AKIA:s%2Fc@email.eu-west-1.amazonaws.com", "ses:email.eu-west-1.amazonaws.com"),
         (Channel.EMAIL, "console:", "console"),
         (Channel.EMAIL, "file:///var/mail%20out", "file:/var/mail out"),
         (Channel.SMS, "https+json://token@sms.example.org/v1/send", "https+json:sms.example.org"),
@@ -90,7 +98,7 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (
             Channel.EMAIL,
             "mail.example.org",
-            "has a URL whose scheme is not one of console, file, http+json, https+json,",
+            "has a URL whose scheme is not one of console, file, http+json, http+mime, https+json, https+mime,",
         ),
         (Channel.EMAIL, "https+json://hunter2@a.example/", "a https+json URL, which cannot deliver email messages"),
         (Channel.SMS, "smtp://sid:hunter2@a.example", "a smtp URL, which cannot deliver sms messages"),
@@ -136,6 +144,17 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.SMS, "twilio://u:hunter2@a.example?from=1&receipts=yes", "with an option other than"),
         (Channel.SMS, "smpp://u:hunter2hunter2@a.example?from=1", "with a user over 15 or a password over 8"),
         (Channel.SMS, "http+json://hunter2@a.example/", "to another machine: its token would go in clear"),
+        (Channel.EMAIL, "http+mime://hunter2@a.example/", "to another machine: its codes would go in clear"),
+        (Channel.EMAIL, "sendgrid://a.example", "without a key before its host or a key_file, or with both"),
+        (Channel.EMAIL, "sendgrid://hunter2@a.example?key_file=/x", "or a key_file, or with both"),
+        (Channel.EMAIL, "sendgrid://a.example?key_file=/hunter2", "whose key_file cannot be read"),
+        (Channel.EMAIL, "sendgrid://hunter2%0A@a.example", "with a key that cannot stand in a header"),
+        (Channel.EMAIL, "sendgrid://hunter2@a.example/v3", "has a sendgrid URL with a path"),
+        (Channel.EMAIL, "resend://hunter2@a.example?endpoint=http://b.example", "whose endpoint is in clear"),
+        (Channel.EMAIL, "resend://a.example?endpoint=https://u:hunter2@b.example", "whose endpoint is not an http"),
+        (Channel.EMAIL, "mailgun://hunter2@api.mailgun.net", "whose path is not the sending domain"),
+        (Channel.EMAIL, "ses://hunter2@email.eu-west-1.amazonaws.com", "whose key is not id:secret"),
+        (Channel.EMAIL, "ses://a:hunter2@ses.example", "host is not email.REGION.amazonaws.com, and without a region"),
     ],
 )
 def test_an_error_does_not_quote_the_url(channel: Channel, url: str, fault: str) -> None:
@@ -221,6 +240,32 @@ def test_a_number_as_sender_keeps_its_plus(written: str, sender: str) -> None:
     [provider] = made_from(f"smpp://us:pw@smsc.example.org?from={written}", Channel.SMS)
     assert isinstance(provider, SmppProvider)
     assert provider.sender == sender
+
+
+def test_a_key_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{SECRET}\n")
+    [provider] = made_from(f"resend://api.resend.com?key_file={file}", Channel.EMAIL)
+    assert isinstance(provider, HttpProvider)
+    assert isinstance(provider.api, ResendApi)
+    assert provider.api.key == SECRET
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https+mime://{SECRET}@mail.example.org",
+        f"mailgun://{SECRET}@api.mailgun.net/mg.example.org",
+        f"resend://{SECRET}@api.resend.com",
+        f"sendgrid://{SECRET}@api.sendgrid.com",
+        f"ses://AKIA:{SECRET}@email.eu-west-1.amazonaws.com",
+    ],
+)
+def test_no_email_api_shows_its_key(url: str) -> None:
+    [provider] = made_from(url, Channel.EMAIL)
+    assert isinstance(provider, HttpProvider)
+    assert SECRET not in repr(provider)
+    assert SECRET not in repr(provider.api.request(a_message()))
 
 
 @pytest.mark.parametrize("scheme", ["twilio", "kannel", "smpp"])

@@ -1,0 +1,143 @@
+"""What the e-mail providers with an HTTP API have in common: their URLs, refusals, and the parts of an e-mail.
+
+Each provider is one module with its requests and its error table. A provider that takes raw MIME gets the mail as it
+was rendered. Any other composes the mail itself, from the parts that ``parts_of`` returns. It adds a DKIM signature of
+its own, because one by the relay would not fit.
+"""
+
+import re
+import ssl
+from binascii import a2b_qp
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.header import decode_header, make_header
+from email.utils import parseaddr
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from outbox_relay.channels.http.session import HttpResponse
+from outbox_relay.channels.urls import ProviderUrl, ssl_context
+from outbox_relay.failures.http import HttpRule, http_rule_for
+from outbox_relay.model import Failure
+from shared.urls import host_and_port, is_loopback, is_web_url
+
+_COMPOSED_BY_API = re.compile(
+    r"from|to|subject|reply-to|date|mime-version|content-(?:type|transfer-encoding)|dkim-signature"
+)
+_BOUNDARY = re.compile(rb'boundary="([^"]+)"')
+_FOLD = re.compile(rb"\r\n(?=[ \t])")
+
+
+@dataclass(frozen=True)
+class ApiAccount:
+    """An account with an e-mail API, as its URL describes it. ``name`` and ``base_url`` hold no credentials."""
+
+    name: str
+    base_url: str
+    key: str = field(repr=False)
+    path: str
+    options: Mapping[str, str]
+    ssl_context: ssl.SSLContext
+
+
+def api_account(url: ProviderUrl, *more_options: str) -> ApiAccount:
+    """Read ``scheme://key@host?endpoint=…&key_file=…&ca=…``. Raises ValueError with a predicate."""
+    options = url.options("ca", "endpoint", "key_file", *more_options)
+    base_url = _base_url(url, options.get("endpoint"))
+    return ApiAccount(
+        name=f"{url.scheme}:{urlsplit(base_url).netloc}",
+        base_url=base_url,
+        key=_key(url, options.get("key_file")),
+        path=url.path.strip("/"),
+        options=options,
+        ssl_context=ssl_context(options.get("ca")),
+    )
+
+
+def _base_url(url: ProviderUrl, endpoint: str | None) -> str:
+    if endpoint is None:
+        return f"https://{host_and_port(url.host(), url.port)}"
+    parts = urlsplit(endpoint) if is_web_url(endpoint) else None
+    if parts is None or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(f"has a {url.scheme} URL whose endpoint is not an http or https URL of host, port and path")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"has a {url.scheme} URL whose endpoint is in clear on another machine: it would show its key")
+    return endpoint.rstrip("/")
+
+
+def _key(url: ProviderUrl, file: str | None) -> str:
+    """Return what stands before the host, or in the file: a key, or two parts with a colon between."""
+    given = unquote(url.netloc.rpartition("@")[0])
+    if bool(given) == bool(file):
+        raise ValueError(f"has a {url.scheme} URL without a key before its host or a key_file, or with both")
+    try:
+        key = Path(file).read_text(encoding="utf-8").strip() if file else given
+    except (OSError, UnicodeError):
+        raise ValueError(f"has a {url.scheme} URL whose key_file cannot be read") from None
+    if not (key and key.isascii() and key.isprintable()):
+        raise ValueError(f"has a {url.scheme} URL with a key that cannot stand in a header")
+    return key
+
+
+def refusal(
+    api: str, rules: Sequence[HttpRule], response: HttpResponse, *, code: object = "", text: object = ""
+) -> Failure:
+    """Return the failure that the table has for a response.
+
+    ``code`` and ``text`` are what the API gives in its body. Operators see both, after the meaning of the row.
+    """
+    given = str(code), str(text)
+    rule = http_rule_for(response.status, *given, rules=rules)
+    detail = ": ".join(filter(None, (rule.meaning, *given)))
+    return response.failure(api, rule.kind, detail=detail, is_about_message=rule.is_about_message)
+
+
+@dataclass(frozen=True)
+class MailParts:
+    """The parts of a rendered e-mail. ``headers`` are those that the API does not compose itself."""
+
+    sender_name: str
+    sender: str
+    reply_to: str
+    subject: str
+    text: str
+    html: str
+    headers: Mapping[str, str]
+
+
+def parts_of(content: bytes) -> MailParts:
+    """Take a rendered e-mail apart. It has quoted-printable parts, or one text."""
+    head, _, body = content.partition(b"\r\n\r\n")
+    fields = [line.decode().partition(": ") for line in _FOLD.sub(b"", head).split(b"\r\n")]
+    headers = {name.lower(): value for name, _, value in fields}
+    sender_name, sender = _address(headers.get("from", ""))
+    bodies = _bodies(head, body)
+    return MailParts(
+        sender_name=sender_name,
+        sender=sender,
+        reply_to=headers.get("reply-to", ""),
+        subject=_decoded(headers.get("subject", "")),
+        text=bodies[0],
+        html=bodies[1] if len(bodies) > 1 else "",
+        headers={name: value for name, _, value in fields if not _COMPOSED_BY_API.fullmatch(name.lower())},
+    )
+
+
+def _bodies(head: bytes, body: bytes) -> list[str]:
+    boundary = _BOUNDARY.search(head)
+    if boundary is None:
+        return [body.decode()]
+    parts = (b"\r\n" + body).split(b"\r\n--" + boundary[1])[1:-1]
+    return [a2b_qp(part.partition(b"\r\n\r\n")[2]).decode().replace("\r\n", "\n") for part in parts]
+
+
+@lru_cache(maxsize=16)  # there is one sender
+def _address(header: str) -> tuple[str, str]:
+    name, address = parseaddr(header)
+    return _decoded(name), address
+
+
+@lru_cache(maxsize=256)  # one subject for each template and language
+def _decoded(header: str) -> str:
+    return str(make_header(decode_header(header)))

@@ -1,0 +1,158 @@
+"""E-mail providers with an HTTP API: requests, refusals and broken connections, for each provider."""
+
+import asyncio
+import base64
+import json
+from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
+
+import pytest
+
+from outbox_relay.channels.base import Provider, ProviderDownError
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
+from outbox_relay.rendering.preview import fresh_activation
+from shared.vocabulary import Channel, Locale
+from tests.support.email_apis import CLASSES, EMAIL_APIS, RETRY_SECONDS, Case, EmailApi
+from tests.support.http_gateway import HttpGateway, Reply, Request, Silence, answer
+from tests.support.rendered_messages import ListSource
+from tests.support.rendering import RENDERER
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=EMAIL_APIS)
+def api(request: pytest.FixtureRequest) -> EmailApi:
+    return EMAIL_APIS[request.param]
+
+
+def a_mail(recipient: str = "ada@example.org") -> RenderedMessage:
+    message = fresh_activation(Channel.EMAIL, Locale.FR, "k1", life=timedelta(minutes=10))._replace(recipient=recipient)
+    return RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
+
+
+async def deliver(provider: Provider, *messages: RenderedMessage) -> ListSource:
+    source, session = ListSource(messages), provider.session()
+    try:
+        await session.deliver(source)
+    except ProviderDownError:
+        pass
+    finally:
+        await session.close()
+    return source
+
+
+def submitted_mail(name: str, request: Request) -> bytes:
+    """Return the raw mail in a request of a provider that takes it."""
+    match name:
+        case "https+mime":
+            return request.content
+        case "ses":
+            return base64.b64decode(request.body["Content"]["Raw"]["Data"])
+        case _:
+            return form_of(request)["message"]
+
+
+def form_of(request: Request) -> dict[str, bytes]:
+    """Return the parts of a multipart/form-data request by name."""
+    boundary = request.headers["content-type"].partition("boundary=")[2].strip('"').encode()
+    found = {}
+    for part in request.content.split(b"--" + boundary)[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = message_from_bytes(head + b"\r\n\r\n", policy=default)["content-disposition"].params["name"]
+        found[name] = content.removesuffix(b"\r\n")
+    return found
+
+
+async def test_a_provider_accepts_a_mail_and_its_id_is_stored(api: EmailApi) -> None:
+    mail = a_mail()
+    async with HttpGateway(api.accepted) as gateway:
+        provider = api.provider(gateway.port)
+        source = await deliver(provider, mail)
+    assert source.result(mail) == Sent(provider.name, api.message_id)
+    assert (len(gateway.requests), str(mail.message.id) in str(gateway.requests[0])) == (1, True)
+
+
+@pytest.mark.parametrize("name", [name for name, api in EMAIL_APIS.items() if api.takes_mime])
+async def test_raw_mime_arrives_byte_by_byte(name: str) -> None:
+    mail = a_mail()
+    async with HttpGateway(EMAIL_APIS[name].accepted) as gateway:
+        await deliver(EMAIL_APIS[name].provider(gateway.port), mail)
+    assert submitted_mail(name, gateway.requests[0]) == mail.content
+
+
+@pytest.mark.parametrize("name", ["resend", "sendgrid"])
+async def test_a_provider_without_mime_gets_the_parts_of_the_mail(name: str) -> None:
+    mail = a_mail("zoë@example.org")
+    parsed = message_from_bytes(mail.content, policy=default)
+    async with HttpGateway(EMAIL_APIS[name].accepted) as gateway:
+        await deliver(EMAIL_APIS[name].provider(gateway.port), mail)
+    body = gateway.requests[0].body
+    text, html = [part["value"] for part in body["content"]] if name == "sendgrid" else (body["text"], body["html"])
+    assert [text, html] == [part.get_content().replace("\r\n", "\n") for part in parsed.iter_parts()]  # type: ignore[attr-defined]
+    assert body["subject"] == parsed["Subject"]
+    assert body["from"] in (str(parsed["From"]), {"email": "no-reply@signpost.example", "name": "Signpost"})
+    assert "zoë@example.org" in json.dumps(body, ensure_ascii=False)
+    assert body["headers"] == {
+        name: parsed[name] for name in ("Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "Content-Language")
+    }
+
+
+@pytest.mark.parametrize("case", Case)
+async def test_a_documented_refusal_has_its_class_and_its_meaning(api: EmailApi, case: Case) -> None:
+    mail = a_mail()
+    async with HttpGateway(api.refusals[case]) as gateway:
+        source = await deliver(api.provider(gateway.port), mail)
+    failure = source.failure(mail)
+    documented = {rule.meaning for rule in api.rules[:-1]}
+    assert (failure.kind, failure.maybe_accepted) == (CLASSES[case], False)
+    assert any(failure.error.partition(" ")[2].partition(" ")[2].startswith(meaning) for meaning in documented)
+    if case is Case.RATE_LIMITED:
+        assert failure.retry_after == timedelta(seconds=RETRY_SECONDS)
+    if case in (Case.WRONG_KEY, Case.UNVERIFIED_SENDER, Case.RATE_LIMITED):
+        assert not failure.is_about_message
+
+
+async def test_an_unknown_refusal_is_the_providers_until_it_accepts_other_mails(api: EmailApi) -> None:
+    mail = a_mail()
+    async with HttpGateway(answer(418, b"{}")) as gateway:
+        failure = (await deliver(api.provider(gateway.port), mail)).failure(mail)
+    assert (failure.kind, failure.is_about_message) == (FailureClass.PROVIDER, True)
+
+
+async def outcomes(reply: Reply, *, seconds: float, scheme: str = "http") -> set[tuple[FailureClass, bool]]:
+    """Return how a mail fares with each provider, if its server gives that reply: its failure class and phase."""
+    mail = a_mail()
+
+    async def failure_of(api: EmailApi) -> Failure:
+        async with HttpGateway(reply) as gateway:
+            return (await deliver(api.provider(gateway.port, seconds=seconds, scheme=scheme), mail)).failure(mail)
+
+    failures = await asyncio.gather(*map(failure_of, EMAIL_APIS.values()))
+    return {(failure.kind, failure.maybe_accepted) for failure in failures}
+
+
+async def test_a_server_that_never_completes_tls_gets_no_mail() -> None:
+    assert await outcomes(b"", seconds=0.5, scheme="https") == {(FailureClass.PROVIDER, False)}
+
+
+async def test_a_server_that_does_not_respond_may_have_accepted_the_mail() -> None:
+    assert await outcomes(Silence.HANG, seconds=1.5) == {(FailureClass.TRANSIENT, True)}
+
+
+async def test_a_server_that_disconnects_after_the_body_may_have_accepted_the_mail() -> None:
+    assert await outcomes(Silence.CLOSE, seconds=10) == {(FailureClass.TRANSIENT, True)}
+
+
+async def test_a_connection_that_the_server_closed_while_idle_is_replaced(api: EmailApi) -> None:
+    first, second = a_mail(), a_mail()
+    source = ListSource([first])
+    closing = api.accepted.replace(b"Content-Length", b"Connection: close\r\nContent-Length", 1)
+    async with HttpGateway(closing) as gateway:
+        session = api.provider(gateway.port).session()
+        await session.deliver(source)
+        source.waiting.append(second)
+        await session.deliver(source)
+        await session.close()
+        assert gateway.connections == 2
+    assert all(isinstance(source.result(mail), Sent) for mail in (first, second))

@@ -1,0 +1,165 @@
+"""The e-mail APIs for tests: a URL for each, and its responses as the provider's documentation shows them."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum, auto
+
+from outbox_relay.channels.base import Provider
+from outbox_relay.channels.http import mailgun, mime, resend, sendgrid, ses
+from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.failures.http import HttpRule
+from outbox_relay.model import FailureClass
+from shared.reports.return_paths import BounceAddress
+from shared.vocabulary import Channel
+from tests.support.http_gateway import answer
+
+
+class Case(StrEnum):
+    """What a provider refuses."""
+
+    WRONG_KEY = auto()
+    UNVERIFIED_SENDER = auto()
+    INVALID_RECIPIENT = auto()
+    RATE_LIMITED = auto()
+    BROKEN = auto()
+
+
+CLASSES = dict.fromkeys(Case, FailureClass.PROVIDER) | {Case.INVALID_RECIPIENT: FailureClass.RECIPIENT}
+RETRY_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class EmailApi:
+    """``url`` has a place for the endpoint. ``takes_mime``: the provider gets the mail as it was rendered."""
+
+    url: str
+    rules: tuple[HttpRule, ...]
+    accepted: bytes
+    message_id: str
+    refusals: dict[Case, bytes]
+    takes_mime: bool = False
+
+    def provider(
+        self, port: int, *, seconds: float = 10.0, scheme: str = "http", bounces: BounceAddress | None = None
+    ) -> Provider:
+        url = self.url.format(endpoint=f"{scheme}://127.0.0.1:{port}", scheme=scheme, port=port)
+        context = DeliveryContext("no-reply@signpost.example", timedelta(seconds=seconds), bounces=bounces)
+        [capped] = providers_from(url, Channel.EMAIL, context)
+        return capped.provider
+
+
+def reply(status: int, body: object, **headers: str) -> bytes:
+    return answer(status, json.dumps(body).encode(), Content_Type="application/json", **headers)
+
+
+def _sendgrid(status: int, field: str | None, message: str, **headers: str) -> bytes:
+    return reply(status, {"errors": [{"message": message, "field": field, "help": None}]}, **headers)
+
+
+def _resend(status: int, name: str, message: str, **headers: str) -> bytes:
+    return reply(status, {"statusCode": status, "name": name, "message": message}, **headers)
+
+
+def _ses(status: int, name: str, message: str, **headers: str) -> bytes:
+    return reply(status, {"message": message}, x_amzn_ErrorType=name, **headers)
+
+
+EMAIL_APIS = {
+    "https+mime": EmailApi(
+        "{scheme}+mime://token@127.0.0.1:{port}/in",
+        mime.RULES,
+        reply(202, {"id": "m1"}),
+        "m1",
+        {
+            Case.WRONG_KEY: reply(401, {"code": "unauthorized"}),
+            Case.UNVERIFIED_SENDER: reply(422, {"code": "invalid_sender"}),
+            Case.INVALID_RECIPIENT: reply(422, {"code": "invalid_recipient"}),
+            Case.RATE_LIMITED: reply(429, {}, Retry_After=str(RETRY_SECONDS)),
+            Case.BROKEN: answer(503, b"<html>"),
+        },
+        takes_mime=True,
+    ),
+    "mailgun": EmailApi(
+        "mailgun://key-1@api.mailgun.net/mg.example.org?endpoint={endpoint}",
+        mailgun.RULES,
+        reply(200, {"id": "<20260101@mg.example.org>", "message": "Queued. Thank you."}),
+        "<20260101@mg.example.org>",
+        {
+            Case.WRONG_KEY: answer(401, b"Forbidden"),
+            Case.UNVERIFIED_SENDER: reply(
+                403,
+                {
+                    "message": "Domain mg.example.org is not allowed to send: The domain is unverified and requires DNS"
+                    " configuration. Log in to your control panel to view required DNS records."
+                },
+            ),
+            Case.INVALID_RECIPIENT: reply(
+                400, {"message": "to parameter is not a valid address. please check documentation"}
+            ),
+            Case.RATE_LIMITED: reply(429, {"message": "Too many requests"}, Retry_After=str(RETRY_SECONDS)),
+            Case.BROKEN: reply(500, {"message": "Internal Server Error"}),
+        },
+        takes_mime=True,
+    ),
+    "resend": EmailApi(
+        "resend://re_1@api.resend.com?endpoint={endpoint}",
+        resend.RULES,
+        reply(200, {"id": "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}),
+        "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794",
+        {
+            Case.WRONG_KEY: _resend(400, "validation_error", "API key is invalid"),
+            Case.UNVERIFIED_SENDER: _resend(
+                403,
+                "validation_error",
+                "The signpost.example domain is not verified. Please, add and verify it",
+            ),
+            Case.INVALID_RECIPIENT: _resend(
+                422, "validation_error", "Invalid `to` field. The email address needs to follow the `email@example.com`"
+            ),
+            Case.RATE_LIMITED: _resend(
+                429, "rate_limit_exceeded", "Too many requests.", Retry_After=str(RETRY_SECONDS)
+            ),
+            Case.BROKEN: _resend(500, "application_error", "An unexpected error occurred."),
+        },
+    ),
+    "sendgrid": EmailApi(
+        "sendgrid://SG.a.b@api.sendgrid.com?endpoint={endpoint}",
+        sendgrid.RULES,
+        answer(202, X_Message_Id="14c5d75ce93.dfd.64b469"),
+        "14c5d75ce93.dfd.64b469",
+        {
+            Case.WRONG_KEY: _sendgrid(401, None, "The provided authorization grant is invalid, expired, or revoked"),
+            Case.UNVERIFIED_SENDER: _sendgrid(
+                403, "from", "The from address does not match a verified Sender Identity. Mail cannot be sent until"
+            ),
+            Case.INVALID_RECIPIENT: _sendgrid(
+                400, "personalizations.0.to.0.email", "Does not contain a valid address."
+            ),
+            Case.RATE_LIMITED: _sendgrid(429, None, "too many requests", Retry_After=str(RETRY_SECONDS)),
+            Case.BROKEN: answer(503, b"upstream connect error"),
+        },
+    ),
+    "ses": EmailApi(
+        "ses://AKIDEXAMPLE:secret@email.eu-west-1.amazonaws.com?endpoint={endpoint}",
+        ses.RULES,
+        reply(200, {"MessageId": "0102018a-0000"}),
+        "0102018a-0000",
+        {
+            Case.WRONG_KEY: _ses(
+                403, "UnrecognizedClientException", "The security token included in the request is invalid."
+            ),
+            Case.UNVERIFIED_SENDER: _ses(
+                400,
+                "MessageRejected",
+                "Email address is not verified. The following identities failed the check in region EU-WEST-1: x",
+            ),
+            Case.INVALID_RECIPIENT: _ses(400, "BadRequestException", "Missing final '@domain'"),
+            Case.RATE_LIMITED: _ses(
+                429, "TooManyRequestsException:http://internal.amazon.com/", "Rate", Retry_After=str(RETRY_SECONDS)
+            ),
+            Case.BROKEN: _ses(500, "InternalFailure", ""),
+        },
+        takes_mime=True,
+    ),
+}
