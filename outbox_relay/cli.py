@@ -83,7 +83,7 @@ def once() -> None:
 
 
 @main.command("check-settings")
-@click.option("--connect", is_flag=True, help="Also connect to the databases, and log in to each provider.")
+@click.option("--connect", is_flag=True, help="Also connect to the databases, and check each provider's login or key.")
 def check_settings(*, connect: bool) -> None:
     """Report all errors in the settings and the theme, and exit. Exits 1 if a connection fails."""
     settings = _settings()

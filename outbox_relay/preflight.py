@@ -44,6 +44,7 @@ async def _provider_problem(settings: RelaySettings, channel: Channel, provider:
     try:
         if isinstance(provider, HttpProvider):
             await provider.connect(_sample(settings, channel))
+            return await provider.account_problem()
         await session.deliver(NoMessages())
     except ProviderDownError as error:
         return explained(provider.name, error.failure.error)

@@ -144,5 +144,25 @@ async def test_the_relay_explains_each_provider_that_refuses(database: Database)
     assert "refused" in unreached_gateway.lower()
 
 
+@pytest.mark.anyio
+async def test_the_relay_explains_an_account_in_the_terms_of_its_provider(database: Database) -> None:
+    revoked = b'{"errors": [{"message": "The provided authorization grant is invalid", "field": null}]}'
+    sandbox = b'{"SendingEnabled": true, "ProductionAccessEnabled": false}'
+    async with HttpGateway(answer(401, revoked)) as sendgrid, HttpGateway(answer(200, sandbox)) as ses:
+        status, lines = await checked(
+            DATABASE_URL=database.relay_url,
+            EMAIL_PROVIDERS=f"sendgrid://SG.hunter2@api.sendgrid.com?endpoint=http://127.0.0.1:{sendgrid.port},"
+            f"ses://AKIA:hunter2@email.eu-west-1.amazonaws.com?endpoint=http://127.0.0.1:{ses.port}",
+        )
+        assert [request.path for request in (*sendgrid.requests, *ses.requests)] == ["/v3/scopes", "/v2/email/account"]
+    assert (status, lines[0]) == (1, "DATABASE_URL: connected")
+    wrong_key, in_sandbox = lines[1:]
+    assert wrong_key.startswith(
+        f"sendgrid:127.0.0.1:{sendgrid.port}: HTTP 401 the key is wrong, was deleted, or lacks the permission Mail Send"
+    )
+    assert in_sandbox.startswith(f"ses:127.0.0.1:{ses.port}: the account is in the sandbox")
+    assert "hunter2" not in "".join(lines)
+
+
 def twilio(port: int) -> str:
     return f"twilio://AC1:token@127.0.0.1:{port}?from=%2B15005550006&tls=none"

@@ -1,5 +1,6 @@
 """`outbox-relay send-test`, as an operator runs it: it needs no database."""
 
+import asyncio
 import os
 import subprocess
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from outbox_relay.cli import main
+from tests.support.email_apis import EMAIL_APIS, Case
+from tests.support.http_gateway import HttpGateway
 from tests.support.keys import SECRET_KEYS
 from tests.support.mail_sink import MailSink
 from tests.support.processes import SCRIPTS
@@ -40,6 +43,19 @@ def test_each_provider_is_tried_and_its_reply_shown(sink: MailSink, tmp_path: Pa
         f"smtp:127.0.0.1:{sink.port}: not accepted, by a fault of the recipient: RCPT: 550 5.1.1 no such user"
     )
     assert accepted == f"file:{tmp_path}: accepted ({file.name})"
+
+
+@pytest.mark.anyio
+async def test_an_unverified_domain_is_explained_in_the_terms_of_the_provider() -> None:
+    resend = EMAIL_APIS["resend"]
+    async with HttpGateway(resend.refusals[Case.UNVERIFIED_SENDER]) as gateway:
+        url = resend.url.format(endpoint=f"http://127.0.0.1:{gateway.port}")
+        done = await asyncio.to_thread(send_test, "ada@example.org", EMAIL_PROVIDERS=url)
+    assert done.returncode == 1
+    assert done.stdout.startswith(
+        f"resend:127.0.0.1:{gateway.port}: not accepted, by a fault of the provider: HTTP 403 the sender's domain is not"
+        " verified: verify it under Domains: validation_error: The signpost.example domain is not"
+    )
 
 
 def test_a_number_gets_an_sms(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ mail whose response was lost may be delivered twice, with the same Message-ID.
 
 from base64 import b64encode
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from outbox_relay.channels.http.email_api import api_account, refusal
 from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, message_id_in
@@ -74,11 +75,7 @@ class MailgunApi:
             "o:tracking": "no",
             f"v:{MESSAGE_ID_NAME}": str(rendered.message.id),
         }
-        headers = {
-            "Authorization": f"Basic {b64encode(f'api:{self.key}'.encode()).decode()}",
-            "Content-Type": f'multipart/form-data; boundary="{BOUNDARY}"',
-        }
-        return HttpRequest(self.url, headers, _form(fields, rendered.content))
+        return self._form_request(fields, rendered.content)
 
     def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
@@ -86,6 +83,25 @@ class MailgunApi:
         if response.is_success:
             return Sent(self.name, message_id_in(body.get("id")))
         return refusal(self.name, RULES, response, text=body.get("message") or response.text)
+
+    def account_request(self) -> HttpRequest:
+        """Submit a form without a recipient, which is refused: a sending key may do nothing else."""
+        return self._form_request({"o:testmode": "yes"}, b"")
+
+    def account_problem(self, response: HttpResponse) -> str | None:
+        """Return any problem but the missing recipient, which comes after the checks of key and domain."""
+        result = self.interpret(response)
+        if isinstance(result, Sent) or result.kind is FailureClass.RECIPIENT:
+            return None
+        is_another_field = response.status == HTTPStatus.BAD_REQUEST and result.is_about_message
+        return None if is_another_field else result.error
+
+    def _form_request(self, fields: dict[str, str], mail: bytes) -> HttpRequest:
+        headers = {
+            "Authorization": f"Basic {b64encode(f'api:{self.key}'.encode()).decode()}",
+            "Content-Type": f'multipart/form-data; boundary="{BOUNDARY}"',
+        }
+        return HttpRequest(self.url, headers, _form(fields, mail))
 
 
 def _form(fields: dict[str, str], mail: bytes) -> bytes:

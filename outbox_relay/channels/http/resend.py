@@ -5,6 +5,7 @@ Resend composes the mail itself, from parts. A repeated request with the same Id
 no second mail.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formataddr
 from hashlib import blake2b
@@ -80,6 +81,7 @@ class ResendApi:
     name: str
     base_url: str
     key: str = field(repr=False)
+    sender: str
 
     def request(self, rendered: RenderedMessage) -> HttpRequest:
         """Build the request that submits a message.
@@ -100,10 +102,8 @@ class ResendApi:
             body["html"] = mail.html
         if mail.reply_to:
             body["reply_to"] = mail.reply_to
-        headers = {
-            "Authorization": f"Bearer {self.key}",
-            "Idempotency-Key": f"{message_id}/{blake2b(rendered.content, digest_size=8).hexdigest()}",
-        }
+        contents = blake2b(rendered.content, digest_size=8).hexdigest()
+        headers = {**self._headers, "Idempotency-Key": f"{message_id}/{contents}"}
         return json_request(f"{self.base_url}/emails", body, headers)
 
     def interpret(self, response: HttpResponse) -> Sent | Failure:
@@ -111,16 +111,47 @@ class ResendApi:
         body = response.json_object
         if response.is_success:
             return Sent(self.name, message_id_in(body.get("id")))
+        return self._refusal(response)
+
+    def account_request(self) -> HttpRequest:
+        """Ask for the domains."""
+        return HttpRequest(f"{self.base_url}/domains", self._headers)
+
+    def account_problem(self, response: HttpResponse) -> str | None:
+        """Return whether the key is wrong, or the sender's domain is not verified.
+
+        A key that may only send does not see the domains.
+        """
+        if not response.is_success:
+            is_restricted = response.json_object.get("name") == "restricted_api_key"
+            return None if is_restricted else self._refusal(response).error
+        domains = response.json_object.get("data")
+        states = {
+            domain.get("name"): domain.get("status")
+            for domain in (domains if isinstance(domains, list) else [])
+            if isinstance(domain, dict)
+        }
+        domain = self.sender.rpartition("@")[2]
+        if states.get(domain) == "verified":
+            return None
+        return f"the sender's domain {domain} is {states.get(domain) or 'not there'}: verify it under Domains"
+
+    def _refusal(self, response: HttpResponse) -> Failure:
+        body = response.json_object
         return refusal(
             self.name, RULES, response, code=body.get("name") or "", text=body.get("message") or response.text
         )
+
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = api_account(url)
     if account.path:
         raise ValueError("has a resend URL with a path")
-    api = ResendApi(account.name, account.base_url, account.key)
+    api = ResendApi(account.name, account.base_url, account.key, context.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 
 

@@ -102,6 +102,17 @@ class SendgridApi:
             return Sent(self.name, message_id_in(response.headers.get("X-Message-Id")))
         return self._refusal(response)
 
+    def account_request(self) -> HttpRequest:
+        """Ask for the permissions of the key."""
+        return HttpRequest(f"{self.base_url}/v3/scopes", self._headers)
+
+    def account_problem(self, response: HttpResponse) -> str | None:
+        """Return whether the key is wrong, or lacks the permission."""
+        if not response.is_success:
+            return self._refusal(response).error
+        scopes = response.json_object.get("scopes")
+        return None if isinstance(scopes, list) and "mail.send" in scopes else "the key lacks the permission Mail Send"
+
     def _refusal(self, response: HttpResponse) -> Failure:
         errors = response.json_object.get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}

@@ -26,6 +26,7 @@ from shared.reports.return_paths import BounceAddress
 from shared.vocabulary import Channel
 
 SEND_PATH = "/v2/email/outbound-emails"
+ACCOUNT_PATH = "/v2/email/account"
 _REGION = re.compile(r"email(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
 _REGION_NAME = re.compile(r"[a-z0-9-]+")
 
@@ -146,9 +147,31 @@ class SesApi:
 
     def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
-        body = response.json_object
         if response.is_success:
-            return Sent(self.name, message_id_in(body.get("MessageId")))
+            return Sent(self.name, message_id_in(response.json_object.get("MessageId")))
+        return self._refusal(response)
+
+    def account_request(self) -> HttpRequest:
+        """Ask for the account's state in this region."""
+        return self.signed(ACCOUNT_PATH, None)
+
+    def account_problem(self, response: HttpResponse) -> str | None:
+        """Return whether the key is wrong, or the account is in the sandbox or may not send.
+
+        A key without ses:GetAccount can still send.
+        """
+        account = response.json_object
+        if not response.is_success:
+            failure = self._refusal(response)
+            return None if "AccessDenied" in failure.error else failure.error
+        if account.get("SendingEnabled") is False:
+            return "the account may not send: see the reputation dashboard"
+        if account.get("ProductionAccessEnabled") is False:
+            return "the account is in the sandbox, and only sends to verified addresses: request production access"
+        return None
+
+    def _refusal(self, response: HttpResponse) -> Failure:
+        body = response.json_object
         code = response.headers.get("x-amzn-ErrorType") or str(body.get("__type") or body.get("code") or "")
         text = body.get("message") or body.get("Message") or response.text
         return refusal(self.name, RULES, response, code=code.partition(":")[0].rpartition("#")[2], text=text)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -131,6 +131,17 @@ class HttpApi(Protocol):
         """Interpret the response as the message's result."""
 
 
+@runtime_checkable
+class AccountCheck(Protocol):
+    """An ``HttpApi`` that can also check the account without a message. Does no IO."""
+
+    def account_request(self) -> HttpRequest:
+        """Build a request that changes nothing and needs the key."""
+
+    def account_problem(self, response: HttpResponse) -> str | None:
+        """Return why the account cannot send, in the provider's terms, or None if the response shows no reason."""
+
+
 @dataclass(frozen=True)
 class HttpProvider:
     """A provider with an HTTP API. ``timeout`` is in seconds, for one message from connecting to the response."""
@@ -166,6 +177,16 @@ class HttpProvider:
         except OSError as error:
             raise ProviderDownError(connection_failure(self.name, error, maybe_accepted=False)) from error
         writer.transport.abort()
+
+    async def account_problem(self) -> str | None:
+        """Return why the account cannot send, or None if it can, as far as the API tells. Raises ProviderDownError."""
+        if not isinstance(self.api, AccountCheck):
+            return None
+        session = HttpSession(self)
+        try:
+            return self.api.account_problem(await session.respond(self.api.account_request()))
+        finally:
+            await session.close()
 
 
 def proxy_for(url: str) -> str | None:
@@ -247,6 +268,13 @@ class HttpSession:
                     raise ProviderDownError(self._failure(error, maybe_accepted=False)) from error
                 raise
             source.report(rendered, self._interpret(response))
+
+    async def respond(self, request: HttpRequest) -> HttpResponse:
+        """Send a request without a message, and return the response. Raises ProviderDownError."""
+        try:
+            return await self._send(request, Exchange(self._provider.timeout))
+        except (aiohttp.ClientError, OSError) as error:
+            raise ProviderDownError(self._failure(error, maybe_accepted=False)) from error
 
     async def _send(self, request: HttpRequest, exchange: Exchange) -> HttpResponse:
         if self._client is None:
