@@ -18,6 +18,7 @@ import psycopg
 from bench.claim import claim
 from bench.drain import drain
 from bench.enumeration import enumeration
+from bench.https import https
 from bench.idle import idle
 from bench.latency import latency
 from bench.memory import memory
@@ -37,6 +38,7 @@ from shared.vocabulary import Locale
 
 PARTS: dict[str, Callable[..., Report]] = {
     "drain": drain,
+    "https": https,
     "latency": latency,
     "idle": idle,
     "memory": memory,

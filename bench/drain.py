@@ -62,10 +62,13 @@ def _figures(candidate: Candidate[Drain]) -> str | dict[str, float]:
     }
 
 
-def drain_relays(testbed: Testbed, relays: int, messages: int, *, sends: bool = True) -> Drain:
+def drain_relays(testbed: Testbed, relays: int, messages: int, *, sends: bool = True, **settings: str) -> Drain:
     """Commit messages while relays are idle, and measure from their notification until the last is settled."""
     testbed.truncate()
-    with testbed.smtp_sink() as port, testbed.running(*_relays(testbed, relays, port, sends=sends)) as processes:
+    with (
+        testbed.smtp_sink() as port,
+        testbed.running(*_relays(testbed, relays, port, sends=sends, **settings)) as processes,
+    ):
         testbed.enqueue_many(messages)
         testbed.checkpoint()
         before = sum(cpu_seconds(one.pid) for one in processes), cpu_seconds(testbed.postgres_pid)
@@ -81,8 +84,8 @@ def drain_relays(testbed: Testbed, relays: int, messages: int, *, sends: bool = 
     return Drain(messages / (end - start), cpu, store_cpu, memory)
 
 
-def _relays(testbed: Testbed, count: int, port: int, *, sends: bool) -> Sequence[Program]:
+def _relays(testbed: Testbed, count: int, port: int, *, sends: bool, **settings: str) -> Sequence[Program]:
     numbers = range(1, count + 1)
     if sends:
-        return [testbed.relay(port, number=number) for number in numbers]
+        return [testbed.relay(port, number=number, **settings) for number in numbers]
     return [testbed.relay(ANY, number=number, module="bench.noop_relay", EMAIL_PROVIDERS="noop:") for number in numbers]

@@ -53,8 +53,8 @@ async def test_an_unverified_domain_is_explained_in_the_terms_of_the_provider() 
         done = await asyncio.to_thread(send_test, "ada@example.org", EMAIL_PROVIDERS=url)
     assert done.returncode == 1
     assert done.stdout.startswith(
-        f"resend:127.0.0.1:{gateway.port}: not accepted, by a fault of the provider: HTTP 403 the sender's domain is not"
-        " verified: verify it under Domains: validation_error: The signpost.example domain is not"
+        f"resend:127.0.0.1:{gateway.port}: not accepted, by a fault of the provider: HTTP 403 the sender's domain is"
+        " not verified: verify it under Domains: validation_error: The signpost.example domain is not"
     )
 
 
