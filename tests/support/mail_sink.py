@@ -30,7 +30,7 @@ class MailSink:
         self._open = asyncio.Event()
         self._says_verdicts = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
 
     @property
     def provider(self) -> str:
@@ -46,16 +46,16 @@ class MailSink:
 
     def hold(self) -> None:
         """Accept connections and commands, but send no reply."""
-        self._loop.call_soon_threadsafe(self._open.clear)
+        self.loop.call_soon_threadsafe(self._open.clear)
 
     def hold_final_replies(self) -> None:
         """Accept messages, but send no final reply."""
-        self._loop.call_soon_threadsafe(self._says_verdicts.clear)
+        self.loop.call_soon_threadsafe(self._says_verdicts.clear)
 
     def release(self) -> None:
         """Send the delayed replies."""
-        self._loop.call_soon_threadsafe(self._open.set)
-        self._loop.call_soon_threadsafe(self._says_verdicts.set)
+        self.loop.call_soon_threadsafe(self._open.set)
+        self.loop.call_soon_threadsafe(self._says_verdicts.set)
 
     async def serve(self, started: threading.Event) -> None:
         self._open.set()
@@ -79,7 +79,7 @@ class MailSink:
                     refusal = b"554 no valid recipients\r\n"
                 await self._answer(writer, refusal or GO_AHEAD.get(verb, b"250 ok\r\n"))
                 if verb == b"DATA" and not is_refused:
-                    self._take(recipient, await reader.readuntil(b"\r\n.\r\n"))
+                    self.take(recipient, await reader.readuntil(b"\r\n.\r\n"))
                     await self._judge(writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -87,7 +87,8 @@ class MailSink:
             self.open_connections -= 1
             writer.close()
 
-    def _take(self, recipient: str, content: bytes) -> None:
+    def take(self, recipient: str, content: bytes) -> None:
+        """Record a mail that arrived. Call this on ``loop``."""
         message_id = MESSAGE_ID.search(content)[1].decode()  # type: ignore[index]  # a missing id fails the test
         self.arrived[message_id] += 1
         self.message_ids[recipient].add(message_id)
@@ -103,11 +104,11 @@ class MailSink:
         writer.write(response)
 
     def run(self, started: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
             runner.run(self.serve(started))
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
+        self.loop.call_soon_threadsafe(self._stopped.set)
 
 
 @contextmanager
