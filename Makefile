@@ -20,6 +20,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # npm packages for tests: an SMSC, and an OAuth2 server.
 NODE_PACKAGES := smpp@0.5.1 oidc-provider@9.13.3
+# Amazon SES for tests.
+MOTO := 5.2.5
 
 .PHONY: help
 help: ## list the targets
@@ -61,9 +63,13 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, and an SMSC and an OAuth2 server on node
+interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, and an SMSC and an OAuth2 server on node
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) $(NODE_PACKAGES) \
 	|| echo "npm cannot install $(NODE_PACKAGES): the tests with them are skipped"
+	@# An environment of its own, since moto brings 100 MB of botocore.
+	@$(PYTHON) -m venv $(VENV)/moto && \
+	$(BIN)/uv pip install --quiet --python $(VENV)/moto/bin/python 'moto[ses]==$(MOTO)' flask flask-cors \
+	|| echo "moto cannot be installed: the tests with it are skipped"
 	@$(BIN)/pytest --numprocesses 2 tests/interop
 
 .PHONY: test-shipping

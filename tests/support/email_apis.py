@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum, auto
 
-from outbox_relay.channels.base import Provider
+from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.channels.http import mailgun, mime, resend, sendgrid, ses
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.failures.http import HttpRule
-from outbox_relay.model import FailureClass
+from outbox_relay.model import FailureClass, RenderedMessage
+from outbox_relay.rendering.preview import fresh_activation
 from shared.reports.return_paths import BounceAddress
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, Locale
 from tests.support.http_gateway import answer
+from tests.support.rendered_messages import ListSource
+from tests.support.rendering import RENDERER
 
 
 class Case(StrEnum):
@@ -44,9 +47,29 @@ class EmailApi:
         self, port: int, *, seconds: float = 10.0, scheme: str = "http", bounces: BounceAddress | None = None
     ) -> Provider:
         url = self.url.format(endpoint=f"{scheme}://127.0.0.1:{port}", scheme=scheme, port=port)
-        context = DeliveryContext("no-reply@signpost.example", timedelta(seconds=seconds), bounces=bounces)
-        [capped] = providers_from(url, Channel.EMAIL, context)
-        return capped.provider
+        return provider_of(url, seconds=seconds, bounces=bounces)
+
+
+def provider_of(url: str, *, seconds: float = 10.0, bounces: BounceAddress | None = None) -> Provider:
+    context = DeliveryContext("no-reply@signpost.example", timedelta(seconds=seconds), bounces=bounces)
+    [capped] = providers_from(url, Channel.EMAIL, context)
+    return capped.provider
+
+
+def a_mail(recipient: str = "ada@example.org") -> RenderedMessage:
+    message = fresh_activation(Channel.EMAIL, Locale.FR, "k1", life=timedelta(minutes=10))._replace(recipient=recipient)
+    return RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
+
+
+async def deliver(provider: Provider, *messages: RenderedMessage) -> ListSource:
+    source, session = ListSource(messages), provider.session()
+    try:
+        await session.deliver(source)
+    except ProviderDownError:
+        pass
+    finally:
+        await session.close()
+    return source
 
 
 def reply(status: int, body: object, **headers: str) -> bytes:

@@ -9,14 +9,10 @@ from email.policy import default
 
 import pytest
 
-from outbox_relay.channels.base import Provider, ProviderDownError
-from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
-from outbox_relay.rendering.preview import fresh_activation
-from shared.vocabulary import Channel, Locale
-from tests.support.email_apis import CLASSES, EMAIL_APIS, RETRY_SECONDS, Case, EmailApi
+from outbox_relay.model import Failure, FailureClass, Sent
+from tests.support.email_apis import CLASSES, EMAIL_APIS, RETRY_SECONDS, Case, EmailApi, a_mail, deliver
 from tests.support.http_gateway import HttpGateway, Reply, Request, Silence, answer
 from tests.support.rendered_messages import ListSource
-from tests.support.rendering import RENDERER
 
 pytestmark = pytest.mark.anyio
 
@@ -24,22 +20,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(params=EMAIL_APIS)
 def api(request: pytest.FixtureRequest) -> EmailApi:
     return EMAIL_APIS[request.param]
-
-
-def a_mail(recipient: str = "ada@example.org") -> RenderedMessage:
-    message = fresh_activation(Channel.EMAIL, Locale.FR, "k1", life=timedelta(minutes=10))._replace(recipient=recipient)
-    return RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
-
-
-async def deliver(provider: Provider, *messages: RenderedMessage) -> ListSource:
-    source, session = ListSource(messages), provider.session()
-    try:
-        await session.deliver(source)
-    except ProviderDownError:
-        pass
-    finally:
-        await session.close()
-    return source
 
 
 def submitted_mail(name: str, request: Request) -> bytes:
