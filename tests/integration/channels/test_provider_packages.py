@@ -1,7 +1,7 @@
 """Providers of other packages, registered under the entry point group ``signpost.providers``."""
 
 import re
-import tomllib
+import subprocess
 from collections.abc import Iterable
 from datetime import timedelta
 from importlib.metadata import entry_points
@@ -20,6 +20,7 @@ from outbox_relay.channels.urls import (
 from outbox_relay.model import Caps, Failure, FailureClass, Rate, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, answer
+from tests.support.processes import SCRIPTS
 from tests.support.smpp_sessions import an_sms
 from tests.support.sms_sessions import result_through
 
@@ -43,14 +44,25 @@ def install(packages: Path, name: str, entry_points: Iterable[tuple[str, str]]) 
     (metadata / "entry_points.txt").write_text("\n".join([f"[{ENTRY_POINT_GROUP}]", *lines, ""]))
 
 
-def install_recipe(packages: Path) -> None:
-    """Install the provider recipe of CONTRIBUTING.md."""
+@pytest.fixture(scope="module")
+def recipe_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the provider recipe of CONTRIBUTING.md as a package."""
+    source = tmp_path_factory.mktemp("acme")
     recipe = CONTRIBUTING.read_text().partition("### a provider for a channel\n")[2].partition("\n### ")[0]
     [module] = re.findall(r"```python\n(.*?)```", recipe, re.DOTALL)
     [project] = re.findall(r"```toml\n(.*?)```", recipe, re.DOTALL)
-    [(scheme, value)] = tomllib.loads(project)["project"]["entry-points"][ENTRY_POINT_GROUP].items()
-    (packages / f"{value.partition(':')[0]}.py").write_text(module)
-    install(packages, "acme_for_signpost", [(scheme, value)])
+    (source / "acme_sms.py").write_text(module)
+    (source / "pyproject.toml").write_text(project)
+    subprocess.run([SCRIPTS / "hatchling", "build", "-t", "wheel"], cwd=source, check=True, capture_output=True)
+    [wheel] = (source / "dist").iterdir()
+    return wheel
+
+
+@pytest.fixture
+def recipe(packages: Path, recipe_wheel: Path) -> None:
+    """Install the recipe's package. Signpost itself, on which it depends, is installed already."""
+    install = [SCRIPTS / "uv", "pip", "install", "--offline", "--no-deps", "--target", packages, recipe_wheel]
+    subprocess.run(install, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("scheme", sorted(entry_points(group=ENTRY_POINT_GROUP).names))
@@ -58,8 +70,8 @@ def test_each_registered_scheme_can_be_loaded(scheme: str) -> None:
     assert isinstance(find_scheme(scheme), ProviderScheme)
 
 
-async def test_the_recipe_for_a_provider_works(packages: Path) -> None:
-    install_recipe(packages)
+@pytest.mark.usefixtures("recipe")
+async def test_the_recipe_for_a_provider_works() -> None:
     message = an_sms("Your code is 123456", "+33612345678")
     async with HttpGateway(answer(201, b'{"id": "m1"}')) as gateway:
         url = f"acme://us:pw@127.0.0.1:{gateway.port}?from=Signpost&tls=none&rate=5/s"
@@ -76,8 +88,8 @@ async def test_the_recipe_for_a_provider_works(packages: Path) -> None:
     assert (without_credit.kind, without_credit.is_about_message) == (FailureClass.PROVIDER, False)
 
 
-def test_a_provider_of_another_package_has_limits_and_channels_like_any_other(packages: Path) -> None:
-    install_recipe(packages)
+@pytest.mark.usefixtures("recipe")
+def test_a_provider_of_another_package_has_limits_and_channels_like_any_other() -> None:
     url = "acme://us:pw@sms.example?from=Signpost&rate=5/s"
     [capped] = providers_from(url, Channel.SMS, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
     assert (capped.provider.name, capped.caps) == ("acme:sms.example", Caps(Rate(5, "s")))
