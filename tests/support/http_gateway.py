@@ -55,10 +55,14 @@ ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
 
 
 class HttpGateway:
-    """Stores the requests received. A test may change ``reply`` at any time."""
+    """Stores the requests received. A test may change ``reply`` at any time.
 
-    def __init__(self, reply: Reply, tls: ssl.SSLContext | None = None) -> None:
+    With ``hangs_up``, it closes each connection after one reply, without having announced it.
+    """
+
+    def __init__(self, reply: Reply, tls: ssl.SSLContext | None = None, *, hangs_up: bool = False) -> None:
         self.reply = reply
+        self.hangs_up = hangs_up
         self.requests: list[Request] = []
         self.connections = 0
         self.has_request = asyncio.Event()
@@ -79,6 +83,8 @@ class HttpGateway:
             self.requests.append(await _request(reader))
             self.has_request.set()
             await self._answer(self.reply, reader, writer)
+            if self.hangs_up:
+                raise EOFError
 
     async def _answer(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match reply:

@@ -305,7 +305,7 @@ def _client_of(provider: HttpProvider, proxy: str | None) -> aiohttp.ClientSessi
     longest_connect = min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=1, ssl=provider.ssl_context, keepalive_timeout=LONGEST_IDLE_SECONDS, ttl_dns_cache=None
+            limit=1, ssl=provider.ssl_context, keepalive_timeout=LONGEST_IDLE_SECONDS, use_dns_cache=False
         ),
         headers={"User-Agent": "Signpost", "Accept": "*/*", "Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=longest_connect),
