@@ -4,6 +4,7 @@ Each error text is a predicate, such as "has a URL without a host". It never quo
 part of a password that was not percent-encoded.
 """
 
+import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import entry_points
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from outbox_relay.channels.base import CappedProvider, Credentials, Provider
@@ -164,6 +166,15 @@ def gateway_account(url: ProviderUrl, *more_options: str) -> GatewayAccount:
         ssl_context=ssl_context(options.get("ca")),
         options=options,
     )
+
+
+def beside_urls(file: str) -> Path:
+    """Return the path of a file with a secret of an e-mail provider, which its URL names.
+
+    A relative path is beside the file with the URLs, as systemd and containers place secrets. So the URL is the same
+    under systemd, whose units have folders of their own, and for a command that an operator runs.
+    """
+    return Path(os.environ.get("EMAIL_PROVIDERS_FILE", "")).parent / file
 
 
 def ssl_context(ca: str | None) -> ssl.SSLContext:

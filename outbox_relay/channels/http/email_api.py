@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 from functools import lru_cache
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from outbox_relay.channels.http.session import HttpResponse
-from outbox_relay.channels.urls import ProviderUrl, ssl_context
+from outbox_relay.channels.urls import ProviderUrl, beside_urls, ssl_context
 from outbox_relay.failures.http import HttpRule, http_rule_for
 from outbox_relay.model import Failure
 from shared.urls import host_and_port, is_loopback, is_web_url
@@ -72,7 +71,7 @@ def _key(url: ProviderUrl, file: str | None) -> str:
     if bool(given) == bool(file):
         raise ValueError(f"has a {url.scheme} URL without a key before its host or a key_file, or with both")
     try:
-        key = Path(file).read_text(encoding="utf-8").strip() if file else given
+        key = beside_urls(file).read_text(encoding="utf-8").strip() if file else given
     except (OSError, UnicodeError):
         raise ValueError(f"has a {url.scheme} URL whose key_file cannot be read") from None
     if not (key and key.isascii() and key.isprintable()):

@@ -1,6 +1,5 @@
 """How the relay logs in to a mail server: the user, the source of the secret, and the mechanisms for it."""
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from outbox_relay.channels.base import Credentials
 from outbox_relay.channels.smtp.sasl import PASSWORD_MECHANISMS, TOKEN_MECHANISMS, Exchange, Mechanism
 from outbox_relay.channels.smtp.tokens import Secret, TokenEndpoint, TokenError, TokenSource, read_secret
-from outbox_relay.channels.urls import ProviderUrl, ssl_context
+from outbox_relay.channels.urls import ProviderUrl, beside_urls, ssl_context
 from shared.urls import is_loopback, is_web_url
 
 TOKEN_OPTIONS = ("token_url", "client_id", "client_secret_file", "refresh_token_file", "scope")
@@ -101,9 +100,7 @@ def _token_login(url: ProviderUrl, options: Mapping[str, str], provider: str, na
 def _file(url: ProviderUrl, options: Mapping[str, str], option: str) -> Path | None:
     if option not in options:
         return None
-    # A relative path is beside the file with the URLs, as systemd and containers place secrets. So the URL is the same
-    # under systemd, whose units have folders of their own, and for a command that an operator runs.
-    path = Path(os.environ.get("EMAIL_PROVIDERS_FILE", "")).parent / options[option]
+    path = beside_urls(options[option])
     try:
         read_secret(path)
     except TokenError:

@@ -242,10 +242,12 @@ def test_a_number_as_sender_keeps_its_plus(written: str, sender: str) -> None:
     assert provider.sender == sender
 
 
-def test_a_key_may_come_from_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_a_key_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_relative: bool) -> None:
     file = tmp_path / "key"
     file.write_text(f"{SECRET}\n")
-    [provider] = made_from(f"resend://api.resend.com?key_file={file}", Channel.EMAIL)
+    monkeypatch.setenv("EMAIL_PROVIDERS_FILE", str(tmp_path / "urls"))
+    [provider] = made_from(f"resend://api.resend.com?key_file={'key' if is_relative else file}", Channel.EMAIL)
     assert isinstance(provider, HttpProvider)
     assert isinstance(provider.api, ResendApi)
     assert provider.api.key == SECRET
