@@ -8,10 +8,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from shared.ids import uuid7
 from shared.reports.return_paths import Gateway
-from tests.support.callbacks import path_for, reports, running_receiver
+from shared.secrets import SecretKeys
+from tests.support.callbacks import FEEDBACK_KEY, NUMBER, path_for, reports, running_receiver
 from tests.support.databases import Database
+from tests.support.delivery_reports import apply_reports
+from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
 from tests.support.smsc import Smsc, receipt
 
@@ -37,17 +39,26 @@ def call(base_url: str, receipts: list[tuple[str, str]]) -> int:
     return acknowledged
 
 
-def test_ten_thousand_callbacks_are_stored_once_each(database: Database, jitter: random.Random) -> None:
-    messages = [str(uuid7()) for _ in range(RECEIPTS // 2)]
+def test_ten_thousand_callbacks_are_stored_and_applied_once_each(outbox: Outbox, jitter: random.Random) -> None:
+    sent_before = {"channel": "sms", "recipient": f"'{NUMBER}'", "status": "'sent'", "settled_at": "now()"}
+    messages = [str(message_id) for message_id in outbox.put(count=RECEIPTS // 2, **sent_before)]
     each = [(message_id, status) for message_id in messages for status in ("delayed", "delivered")]
     sent = in_disorder(jitter, each)
-    with running_receiver(database) as receiver, ThreadPoolExecutor(GATEWAYS) as gateways:
+    with running_receiver(outbox.database) as receiver, ThreadPoolExecutor(GATEWAYS) as gateways:
         shares = [sent[number::GATEWAYS] for number in range(GATEWAYS)]
         acknowledged = sum(gateways.map(lambda share: call(receiver.base_url, share), shares))
+        metrics = receiver.admin("/metrics").text
     assert acknowledged == len(sent)
-    stored = {(str(message_id), kind) for message_id, kind in reports(database, "message_id, kind")}
+    assert f'signpost_callbacks_repeated_total{{gateway="json"}} {float(REPEATED)}' in metrics
+    stored = {(str(message_id), kind) for message_id, kind in reports(outbox.database, "message_id, kind")}
     assert stored == set(each)
-    assert len(reports(database, "id")) == RECEIPTS
+    assert len(reports(outbox.database, "id")) == RECEIPTS
+    keys = SecretKeys({"new": FEEDBACK_KEY})
+    while apply_reports(outbox.database, keys):
+        pass
+    assert outbox.execute("select state, count(*) from delivery_states group by state") == [
+        ("delivered", len(messages))
+    ]
 
 
 @pytest.mark.anyio
