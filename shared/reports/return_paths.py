@@ -11,8 +11,7 @@ covers the kind of gateway, so that the URL works on no route with weaker checks
 
 import hmac
 import re
-from base64 import b32decode, b32encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -24,12 +23,15 @@ from shared.secrets import SecretKeys
 
 LONGEST_LOCAL_PART = 64
 """Octets (RFC 5321 §4.5.3.1.1)."""
-LONGEST_BASE_LOCAL_PART = LONGEST_LOCAL_PART - len("+.." + 26 * "i" + 8 * "t" + 16 * "m")
+LONGEST_BASE_LOCAL_PART = LONGEST_LOCAL_PART - len("+.." + 32 * "i" + 5 * "t" + 13 * "m")
 """Octets that are left for the local part of BOUNCE_ADDRESS."""
 CALLBACKS_PATH = "/callbacks"
-_TAG_BYTES, _BOUNCE_MAC_BYTES, _CALLBACK_MAC_BYTES = 5, 10, 15
-_ADDRESS = re.compile(r"\+([a-z2-7]{26})\.([a-z2-7]{8})\.([a-z2-7]{16})@", re.IGNORECASE | re.ASCII)
-_TOKEN = re.compile(r"([a-z2-7]{26})\.([a-z2-7]{8})\.([a-z2-7]{24})", re.ASCII)
+_TAG_LETTERS, _BOUNCE_MAC_LETTERS, _CALLBACK_MAC_LETTERS = 5, 13, 24
+"""Of five bits each. The id is in hexadecimal: to spell it in base32 takes as long as both hashes."""
+_ADDRESS = re.compile(r"\+([0-9a-f]{32}\.[a-z2-7]{5})\.([a-z2-7]{13})@", re.IGNORECASE | re.ASCII)
+_TOKEN = re.compile(r"([0-9a-f]{32}\.[a-z2-7]{5})\.([a-z2-7]{24})", re.ASCII)
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
+_LETTER_OF_OCTET = bytes(_BASE32[octet % 32] for octet in range(256))
 
 
 class Gateway(StrEnum):
@@ -67,10 +69,8 @@ class BouncedMessage:
 def envelope_sender(base: str, message_id: UUID, recipient: str, key: bytes) -> str:
     """Return the envelope sender of a message. ``recipient`` is its canonical address."""
     local, _, domain = base.rpartition("@")
-    tag = _tag(recipient, key)
-    # One call for all three, because it is most of the work. The zeros fill the id up to whole characters.
-    spelled = _base32(message_id.bytes + bytes(4) + tag + _bounce_mac(message_id.bytes, tag, key))
-    return f"{local}+{spelled[:26]}.{spelled[32:40]}.{spelled[40:]}@{domain}"
+    named = _spelled(message_id, recipient, key)
+    return f"{local}+{named}.{_bounce_mac(named, key)}@{domain}"
 
 
 def bounced_message(address: str, keys: SecretKeys) -> BouncedMessage | None:
@@ -81,16 +81,13 @@ def bounced_message(address: str, keys: SecretKeys) -> BouncedMessage | None:
     found = _ADDRESS.search(address)
     if found is None:
         return None
-    spelled_id, tag, mac = (part.upper() for part in found.groups())
-    message_id, tag_bytes, offered = b32decode(f"{spelled_id}======"), b32decode(tag), b32decode(mac)
-    if not any(hmac.compare_digest(_bounce_mac(message_id, tag_bytes, key), offered) for key in keys.by_id.values()):
-        return None
-    return BouncedMessage(UUID(bytes=message_id), tag.lower())
+    named, offered = (part.lower() for part in found.groups())
+    return _read(named) if _is_any(offered, (_bounce_mac(named, key) for key in keys.by_id.values())) else None
 
 
 def callback_url(base: str, gateway: Gateway, message_id: UUID, recipient: str, key: bytes) -> str:
     """Return the URL for receipts of a message. ``recipient`` is its canonical address."""
-    named = f"{_base32(message_id.bytes)}.{recipient_tag(recipient, key)}"
+    named = _spelled(message_id, recipient, key)
     return f"{base}{CALLBACKS_PATH}/{gateway}/{named}.{_callback_mac(gateway, named, key)}"
 
 
@@ -99,29 +96,37 @@ def reported_message(token: str, gateway: Gateway, keys: SecretKeys) -> BouncedM
     found = _TOKEN.fullmatch(token)
     if found is None:
         return None
-    spelled_id, tag, offered = found.groups()
-    macs = [_callback_mac(gateway, f"{spelled_id}.{tag}", key) for key in keys.by_id.values()]
-    if not any(hmac.compare_digest(mac, offered) for mac in macs):
-        return None
-    return BouncedMessage(UUID(bytes=b32decode(f"{spelled_id}======".upper())), tag)
+    named, offered = found.groups()
+    macs = (_callback_mac(gateway, named, key) for key in keys.by_id.values())
+    return _read(named) if _is_any(offered, macs) else None
 
 
 def recipient_tag(recipient: str, key: bytes) -> str:
-    """Return a keyed hash of a canonical address, in eight characters."""
-    return _base32(_tag(recipient, key))
+    """Return a keyed hash of a canonical address, in five letters."""
+    return _letters(recipient, _keyed(key, _TAG_LETTERS, b"signpost/tag"))
 
 
-def _tag(recipient: str, key: bytes) -> bytes:
-    return _digest(_keyed(key, _TAG_BYTES, b"signpost/tag"), recipient.encode())
+def _spelled(message_id: UUID, recipient: str, key: bytes) -> str:
+    """Return ``ID.TAG``."""
+    return f"{message_id.hex}.{recipient_tag(recipient, key)}"
 
 
-def _bounce_mac(message_id: bytes, tag: bytes, key: bytes) -> bytes:
-    return _digest(_keyed(key, _BOUNCE_MAC_BYTES, b"signpost/bounce"), message_id + tag)
+def _read(named: str) -> BouncedMessage:
+    """Return the message and tag of ``ID.TAG``, which a MAC has verified."""
+    spelled_id, _, tag = named.partition(".")
+    return BouncedMessage(UUID(spelled_id), tag)
+
+
+def _is_any(offered: str, macs: Iterable[str]) -> bool:
+    return any(hmac.compare_digest(mac, offered) for mac in macs)
+
+
+def _bounce_mac(named: str, key: bytes) -> str:
+    return _letters(named, _keyed(key, _BOUNCE_MAC_LETTERS, b"signpost/bounce"))
 
 
 def _callback_mac(gateway: Gateway, named: str, key: bytes) -> str:
-    text = f"{gateway}/{named}".encode()
-    return _base32(blake2b(text, key=key, digest_size=_CALLBACK_MAC_BYTES, person=b"signpost/receipt").digest())
+    return _letters(f"{gateway}/{named}", _keyed(key, _CALLBACK_MAC_LETTERS, b"signpost/receipt"))
 
 
 @lru_cache(maxsize=16)
@@ -130,11 +135,8 @@ def _keyed(key: bytes, size: int, person: bytes) -> blake2b:
     return blake2b(key=key, digest_size=size, person=person)
 
 
-def _digest(keyed: blake2b, octets: bytes) -> bytes:
+def _letters(text: str, keyed: blake2b) -> str:
+    """Return the hash of a text in base32, with five bits of each octet: one translation is cheaper than b32encode."""
     copy = keyed.copy()
-    copy.update(octets)
-    return copy.digest()
-
-
-def _base32(octets: bytes) -> str:
-    return b32encode(octets).rstrip(b"=").decode().lower()
+    copy.update(text.encode())
+    return copy.digest().translate(_LETTER_OF_OCTET).decode()

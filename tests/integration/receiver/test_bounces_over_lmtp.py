@@ -111,12 +111,12 @@ def test_a_bounce_to_an_address_without_a_valid_mac_is_counted_and_changes_nothi
     new_database: Database, own_receiver: RunningReceiver
 ) -> None:
     genuine, another = bounce_address(some_id()), bounce_address(some_id())
-    id_of_another = re.sub(r"\+\w{26}", another[another.index("+") : another.index(".")], genuine)
+    id_of_another = re.sub(r"\+\w+", another[another.index("+") : another.index(".")], genuine)
     forged = [
         BASE,
         bounce_address(some_id(), key=bytes(32)),
         id_of_another,
-        genuine.replace(re.findall(r"\.(\w{8})\.", genuine)[0], "aaaaaaaa"),
+        genuine.replace(re.findall(r"\.(\w{5})\.", genuine)[0], "aaaaa"),
         "postmaster@signpost.example",
     ]
     for address in forged:
