@@ -18,7 +18,7 @@ OWNER = "postgres"
 
 
 def fresh_keys() -> str:
-    """Return a value of SECRET_KEYS with one new key."""
+    """Return a value of SECRET_KEYS or FEEDBACK_KEYS with one new key."""
     return f"devstack:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
@@ -43,6 +43,7 @@ class Programs:
     email: EmailRoute = TO_THE_INBOX
     profile_schema: Path | None = None
     secret_keys: str = field(default_factory=fresh_keys, repr=False)
+    feedback_keys: str = field(default_factory=fresh_keys, repr=False)
     sms_token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
     @property
@@ -104,6 +105,7 @@ class Programs:
         environment = self._environment(
             "relay",
             SECRET_KEYS=self.secret_keys,
+            FEEDBACK_KEYS=self.feedback_keys,
             PUBLIC_URL=self.api_url,
             EMAIL_FROM=self.email.sender or "Signpost <no-reply@signpost.example>",
             EMAIL_PROVIDERS=self.email.providers or f"smtp://{LOOPBACK}:{self.ports.inbox_smtp}?tls=none",
@@ -127,6 +129,7 @@ class Programs:
         """Run the console."""
         environment = self._environment(
             "console",
+            FEEDBACK_KEYS=self.feedback_keys,
             CONSOLE_BIND=f"{LOOPBACK}:{self.ports.console}",
             CONSOLE_ADMIN_BIND=f"{LOOPBACK}:{self.ports.console_admin}",
             CONSOLE_URL=self.console_url,
