@@ -1,6 +1,7 @@
 """An OAuth2 token endpoint on a real HTTP socket, whose tokens a test's SMTP server accepts."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,16 +15,19 @@ from tests.support.http_gateway import HttpGateway, Reply, Request, answer
 class TokenServer:
     """Issues ``token-1``, ``token-2`` and so on. ``living`` has the tokens that are valid.
 
-    ``rotates`` is whether each response has a new refresh token. ``reply`` replaces all responses.
+    ``rotates`` is whether each response has a new refresh token. ``reply`` replaces all responses. With https, clients
+    trust ``trusted``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.living: set[str] = set()
         self.rotates = False
         self.lifetime: object = 3600
         self.padding = ""
         self.reply: Reply | None = None
-        self.gateway = HttpGateway(self._respond)
+        self.gateway = HttpGateway(self._respond, tls)
+        self.scheme = "https" if tls else "http"
+        self.trusted: ssl.SSLContext | None = None
 
     @property
     def forms(self) -> list[dict[str, str]]:
@@ -44,12 +48,12 @@ class TokenServer:
         if refresh_token:
             refresh.write_text(f"{refresh_token}\n")
         endpoint = TokenEndpoint(
-            f"http://127.0.0.1:{self.gateway.port}/token",
+            f"{self.scheme}://127.0.0.1:{self.gateway.port}/token",
             "signpost",
             secret,
             refresh if refresh_token else None,
             "https://mail.google.com/",
-            None,
+            self.trusted,
         )
         return TokenSource("smtp:mail.example.org:587", endpoint)
 
@@ -70,7 +74,7 @@ class TokenServer:
 
 
 @asynccontextmanager
-async def token_server() -> AsyncIterator[TokenServer]:
-    server = TokenServer()
+async def token_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[TokenServer]:
+    server = TokenServer(tls)
     async with server.gateway:
         yield server

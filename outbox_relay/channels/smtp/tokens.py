@@ -9,6 +9,7 @@ import os
 import shutil
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -224,6 +225,9 @@ def _replace(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
             shutil.copymode(path, file.name)
+            # An operator's command runs as root, and the relay must be able to read the file afterwards.
+            with suppress(PermissionError):
+                shutil.chown(file.name, path.stat().st_uid, path.stat().st_gid)
             Path(file.name).replace(path)
         except OSError:
             Path(file.name).unlink()

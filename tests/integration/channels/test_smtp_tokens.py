@@ -1,6 +1,8 @@
 """Access tokens: one for all connections, renewed before it ends, and a provider's failure if there is none."""
 
 import asyncio
+import os
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -14,6 +16,7 @@ from outbox_relay.channels.smtp.tokens import TokenError
 from outbox_relay.failures.network import FailureCategory, category_of
 from outbox_relay.metrics import PROVIDER_FAILURES
 from outbox_relay.model import Failure, FailureClass, Sent
+from tests.support.certificates import Authority
 from tests.support.http_gateway import Silence, answer
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer
@@ -22,6 +25,7 @@ from tests.support.token_server import TokenServer, token_server
 
 pytestmark = pytest.mark.anyio
 
+NOBODY = 65534
 OFFERS = ("PIPELINING", "AUTH PLAIN XOAUTH2")
 
 
@@ -192,6 +196,21 @@ async def test_an_endpoint_without_a_token_is_a_provider_failure(
     assert (failure.retry_after is not None) == ("503" in error)
 
 
+async def test_the_token_endpoint_proves_its_name(server: SmtpServer, authority: Authority, tmp_path: Path) -> None:
+    rendered = a_message()
+    source = ListSource([rendered])
+    async with token_server(authority.server_context("IP:127.0.0.1")) as issuer:
+        server.script.tokens = issuer.living
+        issuer.trusted = ssl.create_default_context()
+        failure = await failure_of(server, issuer, tmp_path)
+        assert failure.error.startswith("token request failed: certificate not trusted: ")
+        assert category_of(failure.error) is FailureCategory.CERTIFICATE
+        issuer.trusted = authority.client_context()
+        async with session_to(server, login=issuer.login(tmp_path)) as session:
+            await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
+
+
 async def test_a_login_does_not_wait_for_a_silent_endpoint_for_ever(
     server: SmtpServer, issuer: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,9 +224,14 @@ async def test_a_login_does_not_wait_for_a_silent_endpoint_for_ever(
 async def test_a_new_refresh_token_replaces_the_one_in_the_file(issuer: TokenServer, tmp_path: Path) -> None:
     source, file = issuer.source(tmp_path, refresh_token="old"), tmp_path / "refresh-token"
     file.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(file, NOBODY, NOBODY)
+    before = file.stat()
     issuer.rotates = True
     first = await source.current()
-    assert (file.read_text(), file.stat().st_mode & 0o777) == ("old+\n", 0o640)
+    after = file.stat()
+    assert file.read_text() == "old+\n"
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert names_in(tmp_path) == ["client-secret", "refresh-token"]
     first.is_refused = True
     await source.current()
