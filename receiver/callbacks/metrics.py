@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared.reports.mail_ids import MailProvider
 from shared.reports.return_paths import Gateway
 from shared.web.app import RequestObserver
 
@@ -40,6 +41,11 @@ for _gateway in Gateway:
     # For Prometheus, the first value of a new counter is not an increase.
     REFUSED.labels(_gateway, "wrong_mac")
 REFUSED.labels(Gateway.TWILIO, "wrong_signature")
+for _provider in MailProvider:
+    REFUSED.labels(_provider, "wrong_signature")
+for _provider in (MailProvider.SES, MailProvider.SENDGRID, MailProvider.MAILGUN, MailProvider.RESEND):
+    REFUSED.labels(_provider, "stale_signature")
+REFUSED.labels(MailProvider.SES, "wrong_topic")
 OBSERVER = RequestObserver(
     REQUEST_DURATION,
     methods=("GET", "POST"),

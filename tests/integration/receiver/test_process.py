@@ -102,6 +102,7 @@ def test_the_admin_listener_reports_readiness_and_counts(database: Database) -> 
         metrics = receiver.admin("/metrics").text
     assert 'signpost_callbacks_receipts_total{gateway="json",kind="delivered"} 1.0' in metrics
     assert 'signpost_callbacks_refused_total{gateway="json",reason="wrong_mac"} 1.0' in metrics
+    assert 'signpost_callbacks_refused_total{gateway="ses",reason="wrong_topic"} 0.0' in metrics
     assert "signpost_callbacks_ready 1.0" in metrics
 
 

@@ -183,6 +183,11 @@ def test_tags_of_resend_may_be_an_array() -> None:
     assert event_of(MailProvider.RESEND, resend_event(tags=tags)).message_id == MESSAGE
 
 
+def test_a_header_of_another_application_names_no_message_of_ours() -> None:
+    for header in (f"order:{MESSAGE}", str(MESSAGE), "signpost_message_id:7", None):
+        assert event_of(MailProvider.BREVO, brevo_event(**{"X-Mailin-custom": header})).message_id is None
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
