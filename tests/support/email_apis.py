@@ -15,7 +15,7 @@ from shared.reports.return_paths import BounceAddress
 from shared.vocabulary import Channel, Locale
 from tests.support.http_gateway import answer
 from tests.support.rendered_messages import ListSource
-from tests.support.rendering import RENDERER
+from tests.support.rendering import usual_renderer
 
 
 class Case(StrEnum):
@@ -58,7 +58,7 @@ def provider_of(url: str, *, seconds: float = 10.0, bounces: BounceAddress | Non
 
 def a_mail(recipient: str = "ada@example.org") -> RenderedMessage:
     message = fresh_activation(Channel.EMAIL, Locale.FR, "k1", life=timedelta(minutes=10))._replace(recipient=recipient)
-    return RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
+    return RenderedMessage(message, usual_renderer().render(message), taken_monotonic=0.0)
 
 
 async def deliver(provider: Provider, *messages: RenderedMessage) -> ListSource:
