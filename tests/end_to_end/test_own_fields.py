@@ -1,19 +1,19 @@
 """Own fields in real processes: settings, claims for other services, operators' fields, and the log."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import httpx
 import jwt
 import pytest
+from click.testing import Result
 
 from shared.secrets import code_for
 from tests.support.api import PASSWORD
+from tests.support.commands import run_here
 from tests.support.databases import Database
 from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
-from tests.support.processes import SCRIPTS, running_api
+from tests.support.processes import running_api
 from tests.support.profiles import GIVEN, SCHEMA
 
 pytestmark = pytest.mark.slow
@@ -28,12 +28,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def run(database: Database, *command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    environment = {"PATH": os.environ["PATH"], "SECRET_KEYS": SECRET_KEYS, "PUBLIC_URL": PUBLIC_URL}
-    environment |= {"DATABASE_URL": database.console_url} | settings
-    return subprocess.run(
-        [SCRIPTS / command[0], *command[1:]], env=environment, capture_output=True, text=True, check=False
-    )
+def run(database: Database, program: str, *arguments: str, **settings: str) -> Result:
+    environment = {"SECRET_KEYS": SECRET_KEYS, "PUBLIC_URL": PUBLIC_URL, "DATABASE_URL": database.console_url}
+    return run_here(program, *arguments, **environment | settings)
 
 
 def test_a_role_that_an_operator_sets_reaches_other_services_in_the_next_token(database: Database, file: Path) -> None:
@@ -47,7 +44,7 @@ def test_a_role_that_an_operator_sets_reaches_other_services_in_the_next_token(d
         first = httpx.post(f"{api.base_url}/v1/activations", json=code).json()
         change = ("users", "profile", user_id, "--set", "role=manager", "--reason", "promoted")
         done = run(database, "outboxctl", *change, PROFILE_SCHEMA=str(file))
-        assert (done.returncode, done.stdout, done.stderr) == (0, '{"role": "manager"}\n', "")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, '{"role": "manager"}\n', "")
         refresh = {"refresh_token": first["refresh_token"]}
         second = httpx.post(f"{api.base_url}/v1/sessions/refresh", json=refresh).json()
         keys = jwt.PyJWKSet.from_dict(httpx.get(f"{api.base_url}/.well-known/jwks.json").json())
@@ -90,7 +87,7 @@ def test_an_error_in_the_file_ends_the_start_and_names_its_place(database: Datab
     )
     for command in (check, ("api-service", "serve"), ("outboxctl", "users", "profile", "0" * 32)):
         done = run(database, *command, PROFILE_SCHEMA=str(file))
-        assert (done.returncode, done.stderr) == (2, wrong)
+        assert (done.exit_code, done.stderr) == (2, wrong)
     file.unlink()
     missing = f"settings: PROFILE_SCHEMA={str(file)!r} cannot be read: FileNotFoundError\n"
     assert run(database, *check, PROFILE_SCHEMA=str(file)).stderr == missing

@@ -1,11 +1,13 @@
 """The project's command lines as click defines them, and the settings that each process reads."""
 
+import os
 import tomllib
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
 import click
+from click.testing import CliRunner, Result
 
 from api_service.settings import ApiSettingsSchema, MigrateSettingsSchema
 from operator_console.settings import (
@@ -43,14 +45,25 @@ def is_program(program: str) -> bool:
     return program in PROGRAMS
 
 
+def run_here(program: str, *arguments: str, **environment: str) -> Result:
+    """Run a command in this process, with this environment only: a process takes half a second to start."""
+    without_others = dict.fromkeys(os.environ) | {"PATH": os.environ["PATH"]}
+    return CliRunner().invoke(command_of(program), list(arguments), env=without_others | environment)
+
+
+def command_of(program: str) -> click.Command:
+    module, _, name = PROGRAMS[program].partition(":")
+    command: click.Command = getattr(import_module(module), name)
+    return command
+
+
 def errors_in(words: list[str]) -> list[str]:
     """Return the errors in a command line: unknown commands, options or choices.
 
     Other values are not checked, and no setting is read.
     """
     program, *rest = words
-    module, _, name = PROGRAMS[program].partition(":")
-    command: click.Command = getattr(import_module(module), name)
+    command = command_of(program)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         found = command.get_command(click.Context(command), rest[0])
         if found is None:
