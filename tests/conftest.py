@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, default_int_handler, getsignal, signal
 
@@ -13,6 +14,9 @@ from tests.support.outbox import Outbox
 for number, action in ((SIGINT, default_int_handler), (SIGQUIT, SIG_DFL), (SIGHUP, SIG_DFL)):
     if getsignal(number) is SIG_IGN:
         signal(number, action)
+
+# A dependency of schemathesis, which a server lacks. With it, the import of jsonschema takes a second longer.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 # An example's duration depends on the machine, not on the code.
 settings.register_profile("on any machine", deadline=None)
