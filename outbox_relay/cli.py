@@ -91,7 +91,7 @@ def check_settings(*, connect: bool) -> None:
         renderer_for(settings, settings.secret_keys)
     report_checked(RelaySettingsSchema())
     if connect:
-        from outbox_relay.preflight import problems  # noqa: PLC0415 - the relay starts faster without httpx
+        from outbox_relay.preflight import problems  # noqa: PLC0415 - the relay starts faster without aiohttp
 
         report_connections(problems(settings))
 

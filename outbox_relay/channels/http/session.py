@@ -321,8 +321,16 @@ async def _on_writing(_client: object, context: Any, _parameters: object) -> Non
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Return the error beneath aiohttp's, whose own texts repeat the host and vary with the release."""
-    return root_cause(error.__cause__ if isinstance(error, aiohttp.ClientError) and error.__cause__ else error)
+    """Return the error beneath aiohttp's, whose own texts repeat the URL, with a proxy's or Kannel's password."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return ConnectionAbortedError(f"HTTP {error.status} from the proxy: {error.message}")
+        case aiohttp.ClientResponseError():
+            return ConnectionAbortedError(f"the response is not HTTP: {error.message}")
+        case aiohttp.InvalidURL():
+            return ConnectionAbortedError("the URL is not valid")
+        case _:
+            return root_cause(error.__cause__ if isinstance(error, aiohttp.ClientError) and error.__cause__ else error)
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:

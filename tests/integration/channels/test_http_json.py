@@ -233,7 +233,9 @@ async def test_https_goes_through_the_proxy_of_the_environment_unless_no_proxy_n
         [request] = proxy.requests
         assert request.line == f"CONNECT 127.0.0.1:{gateway.port} HTTP/1.1"
         assert request.headers["proxy-authorization"] == f"Basic {b64encode(b'us:pw').decode()}"
-        assert (source.failure(refused).kind, source.failure(refused).maybe_accepted) == (FailureClass.PROVIDER, False)
+        failure = source.failure(refused)
+        assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
+        assert failure.error == "HTTP 407 from the proxy: Proxy Authentication Required"
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         source.waiting.append(direct)
         async with session_to(gateway, scheme="https+json", seconds=0.5) as session:

@@ -91,6 +91,18 @@ async def test_no_cookie_is_stored(kind: GatewayKind, cookie: str, capfd: pytest
     assert capfd.readouterr().err == ""
 
 
+async def test_a_response_that_is_not_http_shows_no_password(kind: GatewayKind) -> None:
+    rendered = an_sms()
+    source = ListSource([rendered])
+    async with HttpGateway(b"220 mail.example.org ESMTP\r\n\r\n") as gateway, session_to(kind, gateway) as session:
+        with pytest.raises(ProviderDownError):
+            await session.deliver(source)
+    failure = source.failure(rendered)
+    assert failure.maybe_accepted
+    assert failure.error.startswith("the response is not HTTP: ")
+    assert [secret for secret in ("p%26ss", "p&ss", "t%2Fken", "t/ken") if secret in failure.error] == []
+
+
 async def test_a_refused_connection_means_that_the_message_was_not_submitted(kind: GatewayKind) -> None:
     async with HttpGateway(kind.accepts) as gateway:
         pass
