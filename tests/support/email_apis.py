@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum, auto
 
 from outbox_relay.channels.base import Provider, ProviderDownError
-from outbox_relay.channels.http import mailgun, mime, resend, sendgrid, ses
+from outbox_relay.channels.http import brevo, mailgun, mime, postmark, resend, sendgrid, ses
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.failures.http import HttpRule
 from outbox_relay.model import FailureClass, RenderedMessage
@@ -84,11 +84,36 @@ def _resend(status: int, name: str, message: str, **headers: str) -> bytes:
     return reply(status, {"statusCode": status, "name": name, "message": message}, **headers)
 
 
+def _postmark(status: int, code: int, message: str, **headers: str) -> bytes:
+    return reply(status, {"ErrorCode": code, "Message": message}, **headers)
+
+
+def _brevo(status: int, code: str, message: str, **headers: str) -> bytes:
+    return reply(status, {"code": code, "message": message}, **headers)
+
+
 def _ses(status: int, name: str, message: str, **headers: str) -> bytes:
     return reply(status, {"message": message}, x_amzn_ErrorType=name, **headers)
 
 
 EMAIL_APIS = {
+    "brevo": EmailApi(
+        "brevo://xkeysib-1@api.brevo.com?endpoint={endpoint}",
+        brevo.RULES,
+        reply(201, {"messageId": "<202601011200.1@smtp-relay.mailin.fr>"}),
+        "<202601011200.1@smtp-relay.mailin.fr>",
+        {
+            Case.WRONG_KEY: _brevo(401, "unauthorized", "Key not found"),
+            Case.UNVERIFIED_SENDER: _brevo(400, "invalid_parameter", "Sender is invalid / inactive"),
+            Case.INVALID_RECIPIENT: _brevo(
+                400, "invalid_parameter", "email is not valid in to", x_sib_ratelimit_reset=str(RETRY_SECONDS)
+            ),
+            Case.RATE_LIMITED: _brevo(
+                429, "too_many_requests", "Too many requests", x_sib_ratelimit_reset=str(RETRY_SECONDS)
+            ),
+            Case.BROKEN: answer(502, b"<html>"),
+        },
+    ),
     "https+mime": EmailApi(
         "{scheme}+mime://token@127.0.0.1:{port}/in",
         mime.RULES,
@@ -124,6 +149,32 @@ EMAIL_APIS = {
             Case.BROKEN: reply(500, {"message": "Internal Server Error"}),
         },
         takes_mime=True,
+    ),
+    "postmark": EmailApi(
+        "postmark://token-1@api.postmarkapp.com?endpoint={endpoint}",
+        postmark.RULES,
+        reply(
+            200,
+            {
+                "To": "ada@example.org",
+                "SubmittedAt": "2026-01-01T12:00:00.0000000Z",
+                "MessageID": "0a129aee-e1cd-480d-b08d-4f48548ff48d",
+                "ErrorCode": 0,
+                "Message": "OK",
+            },
+        ),
+        "0a129aee-e1cd-480d-b08d-4f48548ff48d",
+        {
+            Case.WRONG_KEY: _postmark(401, 10, "Request does not contain a valid Server token."),
+            Case.UNVERIFIED_SENDER: _postmark(
+                422, 400, "The 'From' address you supplied (no-reply@signpost.example) is not a Sender Signature"
+            ),
+            Case.INVALID_RECIPIENT: _postmark(
+                422, 300, "Error parsing 'To': Illegal email address 'ada'. It must contain the '@' symbol."
+            ),
+            Case.RATE_LIMITED: _postmark(429, 429, "Rate Limit Exceeded", Retry_After=str(RETRY_SECONDS)),
+            Case.BROKEN: _postmark(503, 100, "The Postmark API is offline for maintenance."),
+        },
     ),
     "resend": EmailApi(
         "resend://re_1@api.resend.com?endpoint={endpoint}",

@@ -1,4 +1,4 @@
-"""What `check-settings --connect` says about an account with an e-mail API, and the signature of SES."""
+"""What `check-settings --connect` says about an account, and the signature of SES."""
 
 import json
 from datetime import UTC, datetime
@@ -56,6 +56,7 @@ def response(status: int, body: object, **headers: str) -> HttpResponse:
     return HttpResponse(status, headers, json.dumps(body).encode())
 
 
+AUTHENTICATED = {"domains": [{"domain_name": "signpost.example", "authenticated": True}]}
 SCOPES = {"scopes": ["mail.send", "alerts.read"]}
 VERIFIED = {"data": [{"name": "signpost.example", "status": "verified"}]}
 PENDING = {"data": [{"name": "signpost.example", "status": "pending"}]}
@@ -79,6 +80,12 @@ UNKNOWN_KEY = {"x-amzn-ErrorType": "UnrecognizedClientException"}
         ("mailgun", response(400, {"message": "to parameter is missing"}), None),
         ("mailgun", response(401, "Forbidden"), "the key is wrong, or belongs to the other region"),
         ("mailgun", response(404, {"message": "Domain not found: mg.example.org"}), "is not in this account"),
+        ("postmark", response(200, {"DeliveryType": "Live"}), None),
+        ("postmark", response(200, {"DeliveryType": "Sandbox"}), "the server is a sandbox, which delivers no mail"),
+        ("postmark", response(401, {"ErrorCode": 10, "Message": "No valid token"}), "the server's token is wrong"),
+        ("brevo", response(200, AUTHENTICATED), None),
+        ("brevo", response(200, {"domains": []}), "the sender's domain signpost.example is not authenticated"),
+        ("brevo", response(401, {"code": "unauthorized", "message": "Key not found"}), "the key is wrong"),
         ("ses", response(200, ACCOUNT), None),
         ("ses", response(200, ACCOUNT | {"ProductionAccessEnabled": False}), "the account is in the sandbox"),
         ("ses", response(200, ACCOUNT | {"SendingEnabled": False}), "the account may not send"),

@@ -14,6 +14,15 @@ FREE = "Domain sandbox1.mailgun.org is not allowed to send: Free accounts are fo
 
 # In the order of the table. API_RULES are the same for all providers.
 EXAMPLES: dict[str, list[Example]] = {
+    "brevo": [
+        (401, "unauthorized", "We have detected you are using an unrecognised IP address ::1."),
+        (401, "unauthorized", "Key not found"),
+        (402, "not_enough_credits", "You do not have enough credits"),
+        (403, "permission_denied", "Unable to send email. Your SMTP account is not yet activated."),
+        (400, "invalid_parameter", "email is not valid in to"),
+        (400, "missing_parameter", "sender email is missing"),
+        (429, "too_many_requests", "Too many requests"),
+    ],
     "https+mime": [
         (422, "invalid_recipient", ""),
         (400, "invalid_sender", ""),
@@ -32,6 +41,18 @@ EXAMPLES: dict[str, list[Example]] = {
         (404, "", "Domain not found: mg.example.org"),
         (403, "", "Domain mg.example.org is disabled"),
         (429, "", "Domain mg.example.org: recipient limit exceeded"),
+    ],
+    "postmark": [
+        (401, "10", "Request does not contain a valid Server token."),
+        (503, "100", "The Postmark API is offline for maintenance."),
+        (422, "300", "Error parsing 'To': Illegal email address 'ada'. It must contain the '@' symbol."),
+        (422, "300", "Error parsing 'Reply-To': Illegal email domain 'x' in address 'a@x'."),
+        (422, "400", "The 'From' address you supplied (a@b.example) is not a Sender Signature on your account."),
+        (422, "405", "Not allowed to send: the account has run out of credits."),
+        (422, "406", "You tried to send to recipient(s) that have been marked as inactive."),
+        (422, "412", "While your account is pending approval, all recipient addresses must share the same domain"),
+        (422, "413", "The account may not send."),
+        (422, "1235", "The message stream for the provided 'MessageStream' was not found."),
     ],
     "resend": [
         (401, "restricted_api_key", "This API key is restricted to only send emails"),
