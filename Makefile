@@ -18,8 +18,9 @@ TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-# npm packages for tests: an SMSC, and an OAuth2 server.
-NODE_PACKAGES := smpp@0.5.1 oidc-provider@9.13.3
+# npm packages for tests: an SMSC, an OAuth2 server, and the libraries of e-mail providers.
+NODE_PACKAGES := smpp@0.5.1 oidc-provider@9.13.3 \
+	@getbrevo/brevo@6.0.3 mailgun.js@14.0.1 postmark@5.1.0 resend@6.38.0 @sendgrid/mail@8.1.6
 # Amazon SES for tests.
 MOTO := 5.2.5
 
@@ -63,7 +64,7 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, and an SMSC and an OAuth2 server on node
+interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, and on node an SMSC, an OAuth2 server and e-mail libraries
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) $(NODE_PACKAGES) \
 	|| echo "npm cannot install $(NODE_PACKAGES): the tests with them are skipped"
 	@# An environment of its own, since moto brings 100 MB of botocore.

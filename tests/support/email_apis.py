@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from enum import StrEnum, auto
 
 from outbox_relay.channels.base import Provider, ProviderDownError
@@ -13,7 +15,7 @@ from outbox_relay.model import FailureClass, RenderedMessage
 from outbox_relay.rendering.preview import fresh_activation
 from shared.reports.return_paths import BounceAddress
 from shared.vocabulary import Channel, Locale
-from tests.support.http_gateway import answer
+from tests.support.http_gateway import Request, answer
 from tests.support.rendered_messages import ListSource
 from tests.support.rendering import usual_renderer
 
@@ -70,6 +72,17 @@ async def deliver(provider: Provider, *messages: RenderedMessage) -> ListSource:
     finally:
         await session.close()
     return source
+
+
+def form_of(request: Request) -> dict[str, bytes]:
+    """Return the parts of a multipart/form-data request by name."""
+    boundary = request.headers["content-type"].partition("boundary=")[2].strip('"').encode()
+    found = {}
+    for part in request.content.split(b"--" + boundary)[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = message_from_bytes(head + b"\r\n\r\n", policy=default)["content-disposition"].params["name"]
+        found[name] = content.removesuffix(b"\r\n")
+    return found
 
 
 def reply(status: int, body: object, **headers: str) -> bytes:

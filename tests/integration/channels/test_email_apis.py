@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from outbox_relay.model import FailureClass, Sent
-from tests.support.email_apis import CLASSES, EMAIL_APIS, RETRY_SECONDS, Case, EmailApi, a_mail, deliver
+from tests.support.email_apis import CLASSES, EMAIL_APIS, RETRY_SECONDS, Case, EmailApi, a_mail, deliver, form_of
 from tests.support.http_gateway import HttpGateway, Reply, Request, Silence, answer
 from tests.support.listening import connections_completed
 from tests.support.rendered_messages import ListSource
@@ -33,17 +33,6 @@ def submitted_mail(name: str, request: Request) -> bytes:
             return base64.b64decode(request.body["Content"]["Raw"]["Data"])
         case _:
             return form_of(request)["message"]
-
-
-def form_of(request: Request) -> dict[str, bytes]:
-    """Return the parts of a multipart/form-data request by name."""
-    boundary = request.headers["content-type"].partition("boundary=")[2].strip('"').encode()
-    found = {}
-    for part in request.content.split(b"--" + boundary)[1:-1]:
-        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        name = message_from_bytes(head + b"\r\n\r\n", policy=default)["content-disposition"].params["name"]
-        found[name] = content.removesuffix(b"\r\n")
-    return found
 
 
 async def test_a_provider_accepts_a_mail_and_its_id_is_stored(api: EmailApi) -> None:
