@@ -113,6 +113,14 @@ class UnconfirmedAccess(StrEnum):
     LIMITED = "limited"
 
 
+class Organizations(StrEnum):
+    """When a registration with an organization creates its database, if it may have one at all."""
+
+    OFF = "off"
+    AFTER_ACTIVATION = "after_activation"
+    BEFORE_ACTIVATION = "before_activation"
+
+
 @dataclass(frozen=True)
 class ApiSettings:
     """All settings of the API."""
@@ -140,6 +148,7 @@ class ApiSettings:
     session_lifetime_days: int
     profile_schema: ProfileSchema | None
     unconfirmed_access: UnconfirmedAccess
+    organizations: Organizations
     limits: Mapping[Limit, Windows]
     log_level: str
 
@@ -332,6 +341,14 @@ class ApiSettingsSchema(SettingsSchema):
         " always asks for the password.",
         unit="access",
         default=UnconfirmedAccess.OFF,
+    )
+    organizations = Choice(
+        Organizations,
+        "ORGANIZATIONS",
+        "Whether registrations may found organizations, and when these get their databases: `off`, `after_activation`,"
+        " or `before_activation`, where the code is sent once the database works.",
+        unit="mode",
+        default=Organizations.OFF,
     )
     rate_limits = Switch(
         "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True

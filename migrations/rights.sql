@@ -22,8 +22,8 @@ $$;
 -- signpost_api
 grant usage on schema public to signpost_api;
 grant select on
-    alembic_version, idempotency_keys, rate_limits, security_events, seen_clients, sessions, tokens, users,
-    wrong_passwords
+    alembic_version, idempotency_keys, organization_members, rate_limits, security_events, seen_clients, sessions, tokens,
+    users, wrong_passwords
     to signpost_api;
 grant insert on
     idempotency_keys, outbox_messages, rate_limits, security_events, seen_clients, sessions, tokens, users,
@@ -34,7 +34,7 @@ grant delete on seen_clients, sessions, wrong_passwords to signpost_api;
 grant update (last_seen_at) on seen_clients to signpost_api;
 grant update (expires_at, last_used_at, refresh_hash) on sessions to signpost_api;
 grant update (in_a_row, last_at) on wrong_passwords to signpost_api;
-grant insert (country, database_name, founder_id, id, is_decoy, name) on organizations to signpost_api;
+grant insert (country, database_name, founder_id, id, is_decoy, name, status) on organizations to signpost_api;
 grant select (checked_at, country, created_at, failed_at, founder_id, health, id, name, ready_at, status)
     on organizations to signpost_api;
 grant select (attempt, channel, created_at, dead_reason, due_at, expires_at, lost_leases, fallback_at, fallback_of, id,
@@ -42,6 +42,7 @@ grant select (attempt, channel, created_at, dead_reason, due_at, expires_at, los
               token_id, priority, user_id)
     on outbox_messages to signpost_api;
 grant select (message_id, reported_at, state) on delivery_states to signpost_api;
+grant select (channels, seen_at) on relays to signpost_api;
 grant execute on function
     signpost_enqueue_repair(uuid,uuid,boolean), signpost_erase(uuid,jsonb), signpost_messages_of(uuid),
     signpost_supersede(uuid,uuid)
@@ -52,8 +53,8 @@ grant usage on schema public to signpost_console;
 grant select on
     alembic_version, bulk_actions, console_sessions, dead_letters, delivery_attempts, delivery_reports, delivery_states,
     hourly_stats, operator_actions,
-    operator_tokens, organization_losses, organization_steps, organizations, outbox_backlog, outbox_messages, pauses,
-    providers, relays, reported_causes, suppressions
+    operator_tokens, organization_losses, organization_members, organization_steps, organizations, outbox_backlog,
+    outbox_messages, pauses, providers, relays, reported_causes, suppressions
     to signpost_console;
 grant select (address_id, channel, created_at, expires_at, id, key_id, new_address, purpose, user_id)
     on tokens to signpost_console;

@@ -37,6 +37,7 @@ from shared.vocabulary import (
     Channel,
     DeadReason,
     Locale,
+    MemberRole,
     OrganizationStatus,
     Priority,
     Purpose,
@@ -87,6 +88,7 @@ class Base(DeclarativeBase):
         Priority: EnumText(Priority),
         Purpose: EnumText(Purpose),
         UserStatus: EnumText(UserStatus),
+        MemberRole: EnumText(MemberRole),
         OrganizationStatus: EnumText(OrganizationStatus),
         Locale: EnumText(Locale),
     }
@@ -337,6 +339,17 @@ class Organization(Base):
     check_due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     drop_due_at: Mapped[datetime | None]
     kept_because: Mapped[str | None]
+
+
+class OrganizationMember(Base):
+    """A user's membership in an organization. The founder becomes a member at the activation."""
+
+    __tablename__ = "organization_members"
+
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[MemberRole]
+    joined_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class OrganizationStep(Base):

@@ -101,11 +101,24 @@ class Work(StrEnum):
 
 
 class OrganizationStatus(StrEnum):
-    """Status of an organization. ``READY``: its database was provisioned. Its health shows the current state."""
+    """Status of an organization.
 
+    ``PLANNED``: its database is provisioned after the activation of its founder. ``READY``: its database was
+    provisioned. Its health shows the current state.
+    """
+
+    PLANNED = "planned"
     PROVISIONING = "provisioning"
     READY = "ready"
     FAILED = "failed"
+
+
+class MemberRole(StrEnum):
+    """The role of a user in an organization. The founder is its first owner."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
 
 
 class Purpose(StrEnum):

@@ -78,6 +78,7 @@ $$;
 
 -- Marks the organization failed and notifies its founder. A failed repair changes nothing. The founder of a decoy, who
 -- registered a taken address, gets no message.
+-- organization_members.sql replaces it.
 create function signpost_provisioning_failed(work_id uuid, message_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -109,6 +110,7 @@ $$;
 -- Enqueues a repair unless one is pending or ended less than a minute ago. After a dead repair, relays wait for
 -- an hour; operators do not. Only users who have verified their address can request repairs. So the organization is no
 -- decoy from now on.
+-- organization_members.sql replaces it.
 create function signpost_enqueue_repair(
     for_organization uuid, message_id uuid, is_by_operator boolean default false) returns boolean
 language plpgsql security definer set search_path = public, pg_temp

@@ -21,6 +21,7 @@ from shared.reports.report import BounceCause, IgnoredBecause, ReportKind, Repor
 from shared.vocabulary import (
     CHANNELS,
     Channel,
+    MemberRole,
     OrganizationStatus,
     PauseKind,
     Priority,
@@ -90,6 +91,7 @@ CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("suppressions", "reason"): SuppressionReason,
     ("hourly_stats", "status"): set(Status) - {Status.PENDING},
     ("operator_tokens", "scopes"): Scope,
+    ("organization_members", "role"): MemberRole,
     ("organizations", "status"): OrganizationStatus,
     ("outbox_messages", "channel"): CHANNELS,
     ("outbox_messages", "priority"): Priority,

@@ -24,6 +24,7 @@ from shared.vocabulary import (
     DeadReason,
     HealthStatus,
     Locale,
+    MemberRole,
     OrganizationStatus,
     Priority,
     Purpose,
@@ -75,7 +76,7 @@ def test_each_setting_has_one_topic() -> None:
 
 KINDS = [
     *(Channel, Status, DeadReason, Priority, Purpose, UserStatus, Locale),
-    *(WorkChannel, Work, OrganizationStatus, HealthStatus, ReportKind, BounceCause),
+    *(WorkChannel, Work, OrganizationStatus, MemberRole, HealthStatus, ReportKind, BounceCause),
 ]
 
 
