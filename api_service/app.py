@@ -1,6 +1,7 @@
 """Create the WSGI application from the settings."""
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from sqlalchemy.orm import sessionmaker
@@ -26,7 +27,7 @@ from api_service.routes import (
 from api_service.security.access_tokens import AccessTokens
 from api_service.security.hash_pool import HashPool
 from api_service.services import EXTENSION, Services
-from api_service.settings import ApiSettings, UnconfirmedAccess
+from api_service.settings import ApiSettings, Founding, UnconfirmedAccess
 from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import trace_transactions
 from api_service.use_cases.sessions import SessionPolicy
@@ -35,6 +36,9 @@ from shared.db.engine import create_database_engine
 from shared.host import cpu_count
 from shared.web.app import WebApp
 from shared.web.requests import MOST_BYTES_READ
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import Organizations
 
 ROUTES = (
     *(registrations, activations, activation_page, sessions, end_sessions_page),
@@ -119,4 +123,13 @@ def _services(settings: ApiSettings) -> Services:
         sign_in_watch=SignInWatch(),
         other_hashes=HashPool(OTHER, hash_threads, settings.threads // 2),
         phone_region=settings.phone_default_region,
+        organizations=_organizations(settings.organizations),
     )
+
+
+def _organizations(founding: Founding) -> "Organizations | None":
+    if founding is Founding.OFF:
+        return None
+    from api_service.use_cases.organizations import Organizations  # noqa: PLC0415 - an option
+
+    return Organizations(precede_activation=founding is Founding.BEFORE_ACTIVATION)

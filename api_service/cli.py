@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from api_service.settings import (
     ApiSettings,
     ApiSettingsSchema,
+    Founding,
     MigrateSettings,
     MigrateSettingsSchema,
 )
@@ -79,14 +81,24 @@ def _stop_unless_newer(revision: str) -> None:
 
 
 @main.command("check-settings")
-@click.option("--connect", is_flag=True, help="Also connect to the database.")
+@click.option(
+    "--connect", is_flag=True, help="Also connect to the database, and look for a relay that ORGANIZATIONS needs."
+)
 def check_settings(*, connect: bool) -> None:
     """Report every error in the settings, and exit. Exits 1 if a connection fails."""
     schema = ApiSettingsSchema()
     settings: ApiSettings = _read(schema)
     report_checked(schema)
     if connect:
-        report_connections([("DATABASE_URL", database_problem(settings.database_url, schema_check(REVISIONS)))])
+        report_connections(_connections(settings))
+
+
+def _connections(settings: ApiSettings) -> Iterator[tuple[str, str | None]]:
+    yield "DATABASE_URL", database_problem(settings.database_url, schema_check(REVISIONS))
+    if settings.organizations is not Founding.OFF:
+        from api_service.use_cases.organizations import provisioning_problem  # noqa: PLC0415 - an option
+
+        yield "ORGANIZATIONS", database_problem(settings.database_url, provisioning_problem)
 
 
 @main.command()

@@ -57,6 +57,7 @@ class ViolationCode(StrEnum):
     CHANNEL_WITHOUT_ADDRESS = "channel_without_address"
     ONE_FORM_REQUIRED = "one_form_required"
     NO_PROFILES = "no_profiles"
+    NO_ORGANIZATIONS = "no_organizations"
     INVALID_FORMAT = ProfileViolation.INVALID_FORMAT
     INVALID_VALUE = ProfileViolation.INVALID_VALUE
     OUT_OF_RANGE = ProfileViolation.OUT_OF_RANGE

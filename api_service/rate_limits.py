@@ -31,6 +31,8 @@ class Limit(StrEnum):
 
     REGISTRATIONS_PER_NETWORK = "registrations_per_network"
     REGISTRATIONS_PER_ADDRESS = "registrations_per_address"
+    ORGANIZATIONS_PER_NETWORK = "organizations_per_network"
+    ORGANIZATIONS_IN_TOTAL = "organizations_in_total"
     RESENDS_PER_ADDRESS = "resends_per_address"
     CODE_TRIES_PER_ADDRESS = "code_tries_per_address"
     FAILED_LOGINS_PER_NETWORK = "failed_logins_per_network"
@@ -47,6 +49,7 @@ class Per(StrEnum):
     NETWORK = "network"
     ADDRESS = "address"
     USER = "user"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,15 @@ class Rule:
 RULES: Mapping[Limit, Rule] = {
     Limit.REGISTRATIONS_PER_NETWORK: Rule(Per.NETWORK, "Registrations from one network.", "20/minute"),
     Limit.REGISTRATIONS_PER_ADDRESS: Rule(Per.ADDRESS, "Registrations of one address.", "5/hour"),
+    Limit.ORGANIZATIONS_PER_NETWORK: Rule(
+        Per.NETWORK, "Registrations from one network that found an organization.", "10/day"
+    ),
+    Limit.ORGANIZATIONS_IN_TOTAL: Rule(
+        Per.SERVICE,
+        "Registrations from all networks that found an organization, with ORGANIZATIONS=before_activation: each may"
+        " create a database.",
+        "100/day",
+    ),
     Limit.RESENDS_PER_ADDRESS: Rule(
         Per.ADDRESS, "Resends to one address; RESEND_COOLDOWN_SECONDS is between them.", "5/day"
     ),
@@ -160,7 +172,7 @@ update public.rate_limits as stored set hits = trim_array(hits, least(1, cardina
 
 @dataclass(frozen=True)
 class Subject:
-    """The subject of a limit: a network, the hash of an address, or a user."""
+    """The subject of a limit: a network, the hash of an address, a user, or the whole service."""
 
     limit: Limit
     name: str = field(repr=False)

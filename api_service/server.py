@@ -1,15 +1,17 @@
 """Serve the app with gunicorn: several processes, each with a pool of threads."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
+from sqlalchemy import Engine
 
 from api_service.app import Api, create_app
 from api_service.http.problems import PROBLEM_TYPES
 from api_service.metrics import READY
-from api_service.settings import ApiSettings
+from api_service.settings import ApiSettings, Founding
 from migrations.revisions import REVISIONS
 from shared.log import get_logger
 from shared.tracing import start_tracing
@@ -50,8 +52,18 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
 
 def start(settings: ApiSettings, server: Arbiter) -> None:
     """Serve probes and metrics, and log that the server accepts connections. Gunicorn calls this in the parent."""
-    AdminListener("api", settings.admin_bind, settings.database_url, REVISIONS, READY).start(server)
+    AdminListener(
+        "api", settings.admin_bind, settings.database_url, REVISIONS, READY, held=_held(settings.organizations)
+    ).start(server)
     log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
+
+
+def _held(founding: Founding) -> Callable[[Engine], list[str]]:
+    if founding is Founding.OFF:
+        return lambda _engine: []
+    from api_service.use_cases.organizations import held_foundings  # noqa: PLC0415 - an option
+
+    return held_foundings
 
 
 class ApiWorker(Worker):

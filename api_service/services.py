@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import current_app
 from sqlalchemy import Engine
@@ -19,6 +19,9 @@ from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
 from shared.profiles import ProfileSchema
 from shared.secrets import SecretKeys
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import Organizations
 
 EXTENSION = "signpost"
 Result = TypeVar("Result")
@@ -44,6 +47,7 @@ class Services:
     other_hashes: HashPool
     sign_in_watch: SignInWatch
     phone_region: str | None
+    organizations: "Organizations | None"
 
     def run_and_wake(self, work: Callable[[Session], Result]) -> Result:
         """Run the work in a transaction, and wake the relays for the messages that it enqueued."""

@@ -113,8 +113,8 @@ class UnconfirmedAccess(StrEnum):
     LIMITED = "limited"
 
 
-class Organizations(StrEnum):
-    """When a registration with an organization creates its database, if it may have one at all."""
+class Founding(StrEnum):
+    """When the database of a registration's organization is created, if registrations may found any."""
 
     OFF = "off"
     AFTER_ACTIVATION = "after_activation"
@@ -148,7 +148,7 @@ class ApiSettings:
     session_lifetime_days: int
     profile_schema: ProfileSchema | None
     unconfirmed_access: UnconfirmedAccess
-    organizations: Organizations
+    organizations: Founding
     limits: Mapping[Limit, Windows]
     log_level: str
 
@@ -343,12 +343,12 @@ class ApiSettingsSchema(SettingsSchema):
         default=UnconfirmedAccess.OFF,
     )
     organizations = Choice(
-        Organizations,
+        Founding,
         "ORGANIZATIONS",
         "Whether registrations may found organizations, and when these get their databases: `off`, `after_activation`,"
         " or `before_activation`, where the code is sent once the database works.",
         unit="mode",
-        default=Organizations.OFF,
+        default=Founding.OFF,
     )
     rate_limits = Switch(
         "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID, uuid4
 
 from outbox_relay.channels.base import CappedProvider
@@ -22,7 +22,6 @@ from outbox_relay.delivery.relay import Relay
 from outbox_relay.delivery.reports import DeliveryReports
 from outbox_relay.delivery.suppressions import Suppressions
 from outbox_relay.model import ClaimedMessage, QueueKey, StoreReport
-from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.heartbeat import Heartbeat
 from outbox_relay.outbox.reports import ReportStore
@@ -38,6 +37,9 @@ from shared.reports.return_paths import CallbackUrl, Gateway, callback_url
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Priority, WorkChannel
+
+if TYPE_CHECKING:
+    from outbox_relay.organizations.service import ProvisioningService
 
 STOPPING_MARGIN = timedelta(seconds=5)
 """Extra time at the end to write the last settlements, in addition to the time for the deliveries in flight."""
@@ -116,7 +118,7 @@ class RelayComponents:
     reports: DeliveryReports
     poller: Poller
     connections: DatabaseConnections
-    provisioning: ProvisioningService | None
+    provisioning: "ProvisioningService | None"
 
     @property
     def has_deferred(self) -> bool:
@@ -142,7 +144,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     connections = DatabaseConnections.to(settings.database_url)
     pauses, settlements = Pauses(), SettlementStore(connections.settling)
     claims = ClaimStore(connections.claiming, settings.lease, pauses)
-    provisioning = provisioning_service_of(settings)
+    provisioning = provisioning_of(settings)
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(connections.falling_back, settings.fallback_budgets, newest_key)
     suppressions = Suppressions(connections.claiming, settings.feedback_keys)
@@ -212,7 +214,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
 def pipelines_of(
     settings: RelaySettings,
     settlements: SettlementStore,
-    provisioning: ProvisioningService | None,
+    provisioning: "ProvisioningService | None",
     sync_requested: asyncio.Event,
     pauses: Pauses,
     *,
@@ -242,10 +244,19 @@ def pipelines_of(
             # Uses a separate connection: the statement also enqueues the next message, and may wait there for a lock on
             # the founder's row.
             settlements=SettlementStore(provisioning.recording, PROVISIONING),
-            render=render_nothing,
+            render=lambda _message: b"",  # it has no recipient
             batch_size=pool.connections,  # claim no more organizations than can be worked on
         )
     return pipelines
+
+
+def provisioning_of(settings: RelaySettings) -> "ProvisioningService | None":
+    """Build the service that creates organizations' databases, if this relay has PROVISION_DATABASE_URL."""
+    if settings.provision_database_url is None:
+        return None
+    from outbox_relay.organizations.service import provisioning_service  # noqa: PLC0415 - an option
+
+    return provisioning_service(settings, settings.provision_database_url)
 
 
 def connections_for(priority: Priority, connections: int) -> int:

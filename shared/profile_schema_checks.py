@@ -35,7 +35,7 @@ RESERVED_CLAIMS = frozenset(
             "cnf",
         ),
         *("act", "may_act", "scope", "client_id", "events"),
-        *("email", "email_verified", "phone_number", "phone_number_verified"),
+        *("email", "email_verified", "phone_number", "phone_number_verified", "organization"),
     }
 )
 """Claims that resource servers understand: those of RFC 7519, 8693 and 9068, and of OpenID Connect about addresses."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, request
 
@@ -17,6 +17,9 @@ from api_service.use_cases.security_events import Client
 from api_service.use_cases.sessions import SessionContext, SessionKind, StartedSession, session_kind
 from shared.web.problems import InvalidTokenError
 from shared.web.requests import bearer_token
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import OrganizationView
 
 View = Callable[..., Response]
 
@@ -91,12 +94,18 @@ def session_document(started: StartedSession) -> dict[str, Any]:
     lifetime = access_tokens.lifetime if started.ends_in is None else min(access_tokens.lifetime, started.ends_in)
     own_claims = profiles.claims_of(started.profile) if profiles else {}
     verified = {"email_verified": started.is_email_verified, "phone_number_verified": started.is_phone_verified}
+    organization = {"organization": claim_of(started.organization)} if started.organization else {}
     user = CurrentUser(started.user_id, started.id)
     return {
         "access_token": access_tokens.issue(
-            user, datetime.now(UTC), lifetime=lifetime, claims={**own_claims, **verified}
+            user, datetime.now(UTC), lifetime=lifetime, claims={**own_claims, **verified, **organization}
         ),
         "token_type": "Bearer",
         "expires_in": int(lifetime.total_seconds()),
         "refresh_token": started.refresh_token,
     }
+
+
+def claim_of(organization: "OrganizationView") -> dict[str, str]:
+    """Return the claim of an organization. Its name stays out of tokens, because it is long and may change."""
+    return {"id": str(organization.id), "role": organization.role, "status": organization.status}

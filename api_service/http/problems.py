@@ -73,6 +73,7 @@ VIOLATION_MESSAGES: Mapping[str, str] = {
     ViolationCode.ONE_ADDRESS_ONLY: "Give either an e-mail address or a phone number.",
     ViolationCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     ViolationCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
+    ViolationCode.NO_ORGANIZATIONS: "This service founds no organizations: ORGANIZATIONS is off.",
     ViolationCode.NO_PROFILES: "This service has no own fields: PROFILE_SCHEMA is not set.",
     ViolationCode.INVALID_FORMAT: "This has the wrong format.",
     ViolationCode.INVALID_VALUE: "This breaks a rule of the service's own fields.",

@@ -91,6 +91,11 @@ def by_network(limit: Limit) -> Subject:
     return Subject(limit, network_of(g.client_address))
 
 
+def by_service(limit: Limit) -> Subject:
+    """Return the whole service as a subject."""
+    return Subject(limit, "all")
+
+
 def by_user(limit: Limit, user_id: UUID) -> Subject:
     """Return the signed-in user as a subject."""
     return Subject(limit, user_id.hex)

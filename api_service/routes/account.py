@@ -1,9 +1,10 @@
 """/v1/me: what signed-in users see, change, export and erase."""
 
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, jsonify
 from sqlalchemy.orm import Session
 
 from api_service.errors import Code
@@ -21,7 +22,7 @@ from api_service.schemas.requests import (
     NewPhoneSchema,
     StrictSchema,
 )
-from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema
+from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema, organization_member
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
@@ -50,9 +51,9 @@ def get_me(current_user: CurrentUser) -> Response:
     """Show the user."""
     with services().sessions.begin() as session:
         user = session.get(User, current_user.user_id)
-    if user is None:  # erased since the session was checked
-        raise InvalidTokenError
-    return UserSchema.response(user)
+        if user is None:  # erased since the session was checked
+            raise InvalidTokenError
+        return _shown(session, user)
 
 
 @blueprint.patch("")
@@ -64,8 +65,11 @@ def patch_me(current_user: CurrentUser) -> Response:
     """Change the name, the language or own fields. Other fields stay."""
     parts = services()
     command: ChangeUserCommand = read_body(ChangeUserSchema(parts.profiles))
-    user = in_transaction(parts.sessions, lambda session: change_user(session, current_user, command, parts.profiles))
-    return UserSchema.response(user)
+
+    def changed(session: Session) -> Response:
+        return _shown(session, change_user(session, current_user, command, parts.profiles))
+
+    return in_transaction(parts.sessions, changed)
 
 
 CODE_SENT = {
@@ -153,8 +157,11 @@ def get_export(current_user: CurrentUser) -> Response:
     """Return all personal data of the user."""
     with services().sessions.begin() as session:
         data = collect(session, current_user.user_id)
+        organization = _organization_of(session, current_user.user_id)
     sessions = [one | {"is_current": one["id"] == current_user.session_id} for one in data.sessions]
-    response = ExportSchema.response(vars(data) | {"sessions": sessions})
+    document = ExportSchema.instance().dump(vars(data) | {"sessions": sessions})
+    document["user"] |= organization
+    response = jsonify(document)
     response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
     return response
 
@@ -172,6 +179,15 @@ def delete_me(current_user: CurrentUser) -> Response:
     reauthentication = _reauthenticate_to_erase(current_user)
     in_transaction(services().sessions, lambda session: erase(session, reauthentication, services().keys))
     return StatusSchema.response({"status": "erased"}, HTTPStatus.ACCEPTED)
+
+
+def _shown(session: Session, user: User) -> Response:
+    return jsonify(UserSchema.instance().dump(user) | _organization_of(session, user.id))
+
+
+def _organization_of(session: Session, user_id: UUID) -> dict[str, Any]:
+    organizations = services().organizations
+    return organization_member(organizations.of_member(session, user_id)) if organizations else {}
 
 
 def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthentication:

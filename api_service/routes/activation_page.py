@@ -17,12 +17,12 @@ from api_service.http.annotations import (
 )
 from api_service.http.pages import TOO_LARGE, read_form, show_failures, show_page, texts_of
 from api_service.rate_limits import TooManyRequestsError
-from api_service.routes.activations import by_link
+from api_service.routes.activations import activated_by, by_link
 from api_service.schemas.responses import ActivationFormSchema, LinkFormSchema
 from api_service.security.passwords import normalised
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.activate import activate, decline
+from api_service.use_cases.activate import decline
 
 
 class Page(StrEnum):
@@ -90,9 +90,7 @@ def post_page() -> Response:
     link_token, password = form.get("token", ""), form.get("password")
     try:
         confirmation = by_link(link_token, normalised(password) if password else None)
-        in_transaction(
-            services().sessions, lambda session: activate(session, confirmation, is_registrant_needed=_always_asks())
-        )
+        in_transaction(services().sessions, lambda session: activated_by(session, confirmation))
     except InvalidOrExpiredError:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
     except PasswordRequiredError:

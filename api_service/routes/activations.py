@@ -1,6 +1,7 @@
 """/v1/activations: activate by code or by the link's token."""
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, jsonify
 from sqlalchemy.orm import Session
@@ -12,14 +13,17 @@ from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_network, refund, spend
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import ActivateSchema
-from api_service.schemas.responses import ActivatedSchema
+from api_service.schemas.responses import ActivatedSchema, organization_member
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import Confirmation, activate, confirmed_by_code, confirmed_by_link
-from api_service.use_cases.organizations import may_sign_in
 from api_service.use_cases.sessions import start_session
+from shared.models import User
 from shared.vocabulary import UserStatus
 from shared.web.requests import read_body
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import OrganizationView
 
 blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
 
@@ -52,12 +56,24 @@ def post_activation() -> Response:
 
     def activated(session: Session) -> Response:
         acquire_key(session)
-        user = activate(session, confirmation, is_registrant_needed=parts.session_policy.admits_limited)
-        has_session = "token" not in body and may_sign_in(session, user.id)
-        signed_in = session_document(start_session(session, user, session_context())) if has_session else {}
-        return store_response(session, jsonify(status=UserStatus.ACTIVE, **signed_in), user.id)
+        user, organization = activated_by(session, confirmation)
+        document = {"status": UserStatus.ACTIVE} | organization_member(organization)
+        has_session = "token" not in body and not (organization and organization.is_closed)
+        if has_session:
+            document |= session_document(start_session(session, user, session_context(), organization))
+        return store_response(session, jsonify(document), user.id)
 
-    return in_transaction(parts.sessions, activated)
+    response = in_transaction(parts.sessions, activated)
+    if parts.organizations:
+        parts.notifier.wake()  # a founding or a repair may be due
+    return response
+
+
+def activated_by(session: Session, confirmation: Confirmation) -> "tuple[User, OrganizationView | None]":
+    """Activate in the caller's transaction; return the user and the organization that the user enters."""
+    parts = services()
+    user = activate(session, confirmation, is_registrant_needed=parts.session_policy.admits_limited)
+    return user, parts.organizations.enter(session, user.id) if parts.organizations else None
 
 
 def by_link(link_token: str, password: str | None) -> Confirmation:

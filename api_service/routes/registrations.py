@@ -20,10 +20,10 @@ from api_service.http.annotations import (
 )
 from api_service.http.authentication import session_context, session_document
 from api_service.http.idempotency import acquire_key, idempotent, store_response
-from api_service.http.rate_limiting import by_addresses, by_network, spend
+from api_service.http.rate_limiting import by_addresses, by_network, by_service, spend
 from api_service.metrics import REGISTRATIONS
 from api_service.outbox_signals.wait_for_settled import preferred_seconds
-from api_service.rate_limits import Limit
+from api_service.rate_limits import Limit, Subject
 from api_service.schemas.requests import RegisterSchema, ResendSchema
 from api_service.schemas.responses import RegisteredSchema, RegistrationSchema
 from api_service.services import services
@@ -49,9 +49,11 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
 
 @cache  # marshmallow copies all fields whenever a schema is created
-def schema_for(locale: Locale, phone_region: str | None, profiles: ProfileSchema | None) -> RegisterSchema:
+def schema_for(
+    locale: Locale, phone_region: str | None, profiles: ProfileSchema | None, *, has_organizations: bool
+) -> RegisterSchema:
     """Return the schema of a registration."""
-    return RegisterSchema(locale, phone_region, profiles)
+    return RegisterSchema(locale, phone_region, profiles, has_organizations=has_organizations)
 
 
 @blueprint.post("")
@@ -72,18 +74,27 @@ def schema_for(locale: Locale, phone_region: str | None, profiles: ProfileSchema
 def post_registration() -> Response:
     """Register a user. The response precedes the message, unless the client prefers to wait."""
     parts = services()
-    command: RegisterCommand = read_body(schema_for(preferred_locale(), parts.phone_region, parts.profiles))
+    has_organizations = parts.organizations is not None
+    command: RegisterCommand = read_body(
+        schema_for(preferred_locale(), parts.phone_region, parts.profiles, has_organizations=has_organizations)
+    )
     with parts.other_hashes.admit():
         spend(
             by_network(Limit.REGISTRATIONS_PER_NETWORK),
             *by_addresses(Limit.REGISTRATIONS_PER_ADDRESS, *canonical_addresses(command)),
+            *_limits_of_foundings(command),
         )
         password_hash = parts.other_hashes.hash(command.password)
 
     def registered(session: Session) -> tuple[Registration, Response, Render]:
         acquire_key(session)
         registration = register(
-            session, command, password_hash=password_hash, policy=parts.policy, limiter=parts.limiter
+            session,
+            command,
+            password_hash=password_hash,
+            policy=parts.policy,
+            limiter=parts.limiter,
+            organizations=parts.organizations,
         )
         admits_limited = parts.session_policy.admits_limited
         started = (
@@ -134,12 +145,28 @@ def post_resend(registration_id: UUID) -> Response:
 
     def resent(session: Session) -> tuple[Registration, Response]:
         acquire_key(session)
-        resend(session, registration_id, body.get("channel"), policy=services().policy, limiter=services().limiter)
+        parts = services()
+        resend(
+            session,
+            registration_id,
+            body.get("channel"),
+            policy=parts.policy,
+            limiter=parts.limiter,
+            organizations=parts.organizations,
+        )
         registration = _look_up_in(session, registration_id)
         return registration, store_response(session, render(registration), registration_id)
 
     registration, response = services().run_and_wake(resent)
     return _respond(registration, response, render)
+
+
+def _limits_of_foundings(command: RegisterCommand) -> list[Subject]:
+    organizations = services().organizations
+    if organizations is None or command.organization is None:
+        return []
+    creates_database = [by_service(Limit.ORGANIZATIONS_IN_TOTAL)] if organizations.precede_activation else []
+    return [by_network(Limit.ORGANIZATIONS_PER_NETWORK), *creates_database]
 
 
 def _accepted(registration: Registration, started: StartedSession | None) -> Response:
@@ -185,7 +212,13 @@ def _looked_up(registration_id: UUID) -> Registration:
 
 def _look_up_in(session: Session, registration_id: UUID) -> Registration:
     parts = services()
-    return look_up(session, registration_id, resend_cooldown=parts.policy.resend_cooldown, limiter=parts.limiter)
+    return look_up(
+        session,
+        registration_id,
+        resend_cooldown=parts.policy.resend_cooldown,
+        limiter=parts.limiter,
+        organizations=parts.organizations,
+    )
 
 
 def _is_settled(registration_id: UUID) -> bool:

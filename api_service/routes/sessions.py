@@ -53,11 +53,19 @@ def post_session() -> Response:
         tried = [network, *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical)]
         # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
         spend(*tried)
-        started = sign_in(parts.sessions, body["address"], body["password"], session_context(), parts.sign_in_hashes)
+        started = sign_in(
+            parts.sessions,
+            body["address"],
+            body["password"],
+            session_context(),
+            parts.sign_in_hashes,
+            organizations=parts.organizations,
+        )
     # Only this request's hits: clearing all would show strangers that the owner has signed in.
     refund(*tried)
+    if started is None or started.organization:
+        parts.notifier.wake()  # a repair or a founding may be due
     if started is None:
-        parts.notifier.wake()
         raise OrganizationNotReadyError
     response = jsonify(session_document(started))
     response.status_code = HTTPStatus.CREATED
@@ -75,7 +83,9 @@ def post_refresh() -> Response:
     """Exchange a refresh token for new tokens."""
     body = read_body(RefreshSchema())
     parts = services()
-    extended = refresh_session(parts.sessions, body["refresh_token"], parts.session_policy, current_client())
+    extended = refresh_session(
+        parts.sessions, body["refresh_token"], parts.session_policy, current_client(), organizations=parts.organizations
+    )
     return jsonify(session_document(extended))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validates_schema
 
 from api_service.errors import ViolationCode
 from api_service.schemas.fields import (
@@ -22,8 +22,7 @@ from api_service.schemas.fields import (
 )
 from api_service.security import passwords
 from api_service.use_cases.change_profile import ChangeUserCommand
-from api_service.use_cases.organizations import NewOrganization
-from api_service.use_cases.register import RegisterCommand
+from api_service.use_cases.register import NewOrganization, RegisterCommand
 from api_service.use_cases.users import Address
 from shared.profiles import ProfileSchema
 from shared.vocabulary import Channel, Locale
@@ -75,6 +74,16 @@ class NewOrganizationSchema(StrictSchema):
         return NewOrganization(body["name"], body.get("country"))
 
 
+class OrganizationField(fields.Nested):
+    """An organization to found. It is rejected unless the registration's schema ``has_organizations``."""
+
+    def deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        """Return the organization."""
+        if value is not missing and not getattr(self.parent, "has_organizations", False):
+            raise ValidationError(ViolationCode.NO_ORGANIZATIONS)
+        return super().deserialize(value, *rest, **more)
+
+
 class RegisterSchema(WithPhoneSchema):
     """A registration. The default locale is the client's preferred language."""
 
@@ -87,12 +96,18 @@ class RegisterSchema(WithPhoneSchema):
     locale = OneOf(Locale)
     profile = Profile()
     channel = OneOf(Channel)
-    organization = fields.Nested(NewOrganizationSchema(), error_messages=NO_OBJECT)
+    organization = OrganizationField(NewOrganizationSchema(), error_messages=NO_OBJECT)
 
     def __init__(
-        self, preferred_locale: Locale, phone_region: str | None, profiles: ProfileSchema | None = None
+        self,
+        preferred_locale: Locale,
+        phone_region: str | None,
+        profiles: ProfileSchema | None = None,
+        *,
+        has_organizations: bool = False,
     ) -> None:
         super().__init__(phone_region)
+        self.has_organizations = has_organizations
         self.preferred_locale = preferred_locale
         self.profiles = profiles
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from flask import Response, jsonify
 from marshmallow import EXCLUDE, Schema, fields, post_dump
@@ -14,7 +14,10 @@ from api_service.rate_limits import Limit
 from api_service.use_cases.register import DeliveryProblem, RegistrationStatus
 from shared.reports.report import ReportKind
 from shared.templates import Template
-from shared.vocabulary import Channel, Locale, OrganizationStatus, Purpose, Status, UserStatus
+from shared.vocabulary import Channel, Locale, MemberRole, OrganizationStatus, Purpose, Status, UserStatus
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import OrganizationView
 
 AN_ID = "0192f0c4-7a3e-7cc1-9a55-3d1f0a9b8c7d"
 A_TIMESTAMP = "2027-01-15T09:30:00.000Z"
@@ -101,10 +104,17 @@ class DeliverySchema(ResponseSchema):
 
 
 class OrganizationSchema(ResponseSchema):
-    """The organization that is created with a registration."""
+    """An organization, as its founder or another member sees it."""
 
+    id = _id("the id of the organization")
     name = _text("as given, in NFC with single spaces", "Analytical Engines")
-    status = _enum(OrganizationStatus, "the code is sent once it is `ready`, and never if it has `failed`")
+    role = _enum(MemberRole, "the member's role; a registration shows the role that its activation gives")
+    status = _enum(OrganizationStatus, "`ready` once its database was created, or `failed`")
+
+
+def organization_member(organization: "OrganizationView | None") -> dict[str, Any]:
+    """Return the member ``organization`` of a response, which is missing if there is none."""
+    return {"organization": OrganizationSchema.instance().dump(organization)} if organization else {}
 
 
 class RegistrationSchema(ResponseSchema):
@@ -148,6 +158,7 @@ class ActivatedSchema(_OptionalSessionSchema):
     """The active account. Activation by code also returns a session; a replayed response lacks its tokens."""
 
     status = _enum([UserStatus.ACTIVE], "the status of the account")
+    organization = fields.Nested(OrganizationSchema, metadata={"description": "the organization, if any"})
 
 
 class RegisteredSchema(_OptionalSessionSchema, RegistrationSchema):
@@ -199,6 +210,7 @@ class UserSchema(ResponseSchema):
         metadata={"description": "the fields that PROFILE_SCHEMA defines", "examples": [{"first_name": "Ada"}]},
     )
     created_at = _timestamp("when the user registered")
+    organization = fields.Nested(OrganizationSchema, metadata={"description": "the organization, if any"})
 
 
 class ExportedUserSchema(UserSchema):

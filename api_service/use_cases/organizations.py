@@ -1,128 +1,184 @@
-"""Organizations: created with a registration, and checked when a member signs in."""
+"""Organizations: founded with a registration, and entered by their members.
 
+With ORGANIZATIONS=off, the API does not import this module. Otherwise ``Services.organizations`` has its functions, in
+one of two modes.
+"""
+
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+import psycopg
+from sqlalchemy import ColumnElement, Engine, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
 from api_service.errors import OrganizationFailedError, ResendTooSoonError
-from api_service.use_cases.tokens import IssuedToken
-from api_service.use_cases.users import NewUser
+from shared.db.engine import DATABASE_FAILURES
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
-from shared.models import Organization, User
-from shared.vocabulary import HealthStatus, OrganizationStatus, Purpose, Work, WorkChannel, database_name_of
+from shared.models import Organization, OrganizationMember, User
+from shared.vocabulary import (
+    RELAY_ALIVE_SECONDS,
+    HealthStatus,
+    MemberRole,
+    OrganizationStatus,
+    Purpose,
+    Work,
+    WorkChannel,
+    database_name_of,
+)
+
+if TYPE_CHECKING:
+    from api_service.use_cases.register import NewOrganization
+    from api_service.use_cases.tokens import IssuedToken
+    from api_service.use_cases.users import NewUser
 
 MAX_PROVISIONING_ATTEMPTS = 8
 """Of failures caused by the organization, which rarely pass. Failures of the server cost no attempt."""
 PROVISIONING_RETRY_SECONDS = 5
 """Retry-After for an organization that is being provisioned."""
+HAS_PROVISIONING_RELAY = f"""
+select exists (select from relays where '{WorkChannel.PROVISION}' = any(channels)
+                  and seen_at > now() - interval '{RELAY_ALIVE_SECONDS} seconds')
+"""  # noqa: S608 - contains only constants
 
 
 @dataclass(frozen=True)
-class NewOrganization:
-    """An organization to create; the country is an ISO 3166-1 alpha-2 code."""
+class OrganizationView:
+    """An organization, as a member sees it, or the founder before the activation.
 
-    name: str = field(repr=False)
-    country: str | None
-
-
-@dataclass(frozen=True)
-class OrganizationSummary:
-    """An organization, as its founder sees it."""
-
-    name: str = field(repr=False)
-    status: OrganizationStatus
-
-
-def being_provisioned(organization: NewOrganization) -> OrganizationSummary:
-    """Return the organization as its founder sees it at first."""
-    return OrganizationSummary(organization.name, OrganizationStatus.PROVISIONING)
-
-
-def add_organization(
-    session: Session, organization: NewOrganization, user: NewUser, token: IssuedToken, message: NewMessage
-) -> NewMessage:
-    """Add the organization in the caller's transaction; return the message that provisions it.
-
-    The relay enqueues ``message``, the follow-up in the payload, once provisioning succeeds. The payload contains no
-    secret and no address. A decoy takes the same path, without a database.
+    ``is_closed``: it was provisioned, and its database is unavailable by the last health check.
     """
-    organization_id = user.organization_id
-    if organization_id is None:
-        raise ValueError("the user founds no organization")
-    given = {
-        "id": organization_id,
-        "name": organization.name,
-        "country": organization.country,
-        "founder_id": user.id,
-        "database_name": database_name_of(organization_id),
-        "is_decoy": token.purpose is Purpose.DECOY,
-    }
-    session.connection().execute(insert(Organization), given)
+
+    id: UUID
+    name: str = field(repr=False)
+    role: MemberRole
+    status: OrganizationStatus
+    is_closed: bool = False
+
+    @property
+    def may_send_code(self) -> bool:
+        """Whether the founder may get a code now."""
+        return self.status in (OrganizationStatus.PLANNED, OrganizationStatus.READY)
+
+
+@dataclass(frozen=True)
+class Organizations:
+    """Found organizations, and look them up. Databases are created before or after the founder's activation.
+
+    A decoy, founded with a taken address, takes the same paths.
+    """
+
+    precede_activation: bool
+
+    def found(
+        self, session: Session, organization: "NewOrganization", user: "NewUser", token: "IssuedToken", code: NewMessage
+    ) -> tuple[OrganizationView, NewMessage]:
+        """Add the user's organization in the caller's transaction; return it and the message to enqueue.
+
+        That is the message with the ``code``, or the message that provisions the organization and then enqueues the
+        code.
+        """
+        if user.organization_id is None:
+            raise ValueError("the user founds no organization")
+        status = OrganizationStatus.PROVISIONING if self.precede_activation else OrganizationStatus.PLANNED
+        given = {
+            "id": user.organization_id,
+            "name": organization.name,
+            "country": organization.country,
+            "status": status,
+            "founder_id": user.id,
+            "database_name": database_name_of(user.organization_id),
+            "is_decoy": token.purpose is Purpose.DECOY,
+        }
+        session.connection().execute(insert(Organization), given)
+        view = OrganizationView(user.organization_id, organization.name, MemberRole.OWNER, status)
+        return view, _before(code, view.id, token) if self.precede_activation else code
+
+    def founded_by(self, session: Session, registration_id: UUID) -> OrganizationView | None:
+        """Return the organization of a registration, if any."""
+        query = _VIEW.join(User, User.organization_id == Organization.id).where(User.id == registration_id)
+        return _view(session, query.add_columns(literal(MemberRole.OWNER).label("role")))
+
+    def require_code_allowed(self, session: Session, registration_id: UUID) -> None:
+        """Raise ResendTooSoonError while the organization precedes the code, or OrganizationFailedError."""
+        organization = self.founded_by(session, registration_id)
+        if organization is None or organization.may_send_code:
+            return
+        if organization.status is OrganizationStatus.FAILED:
+            raise OrganizationFailedError
+        raise ResendTooSoonError(retry_after_seconds=PROVISIONING_RETRY_SECONDS)
+
+    def of_member(self, session: Session, user_id: UUID) -> OrganizationView | None:
+        """Return the organization that the user joined first, if any."""
+        query = _VIEW.join(OrganizationMember).where(OrganizationMember.user_id == user_id)
+        first = query.order_by(OrganizationMember.joined_at, Organization.id).limit(1)
+        return _view(session, first.add_columns(OrganizationMember.role))
+
+    def enter(self, session: Session, user_id: UUID) -> OrganizationView | None:
+        """Return the organization of a user who activates or signs in.
+
+        Enqueues what its database needs in the caller's transaction: its founding, if it was planned, or a repair.
+        """
+        organization = self.of_member(session, user_id)
+        if organization is None or not (organization.is_closed or organization.status is OrganizationStatus.PLANNED):
+            return organization
+        session.execute(select(func.signpost_enqueue_repair(organization.id, uuid7())))
+        return self.of_member(session, user_id)
+
+
+def held_foundings(engine: Engine) -> list[str]:
+    """Return why organizations get no databases, for /readyz. Without a database, that is not known."""
+    with suppress(*DATABASE_FAILURES), engine.connect() as connection:
+        return [] if connection.scalar(text(HAS_PROVISIONING_RELAY)) else ["organizations: no relay provisions"]
+    return []
+
+
+def provisioning_problem(connection: psycopg.Connection) -> str | None:
+    """Return the same for ``check-settings``."""
+    if connection.execute(HAS_PROVISIONING_RELAY.encode()).fetchone() == (True,):
+        return None
+    return f"no relay with PROVISION_DATABASE_URL was seen for {RELAY_ALIVE_SECONDS} s; organizations get no databases"
+
+
+def _is_closed() -> ColumnElement[bool]:
+    is_healthy = Organization.health.is_not_distinct_from(HealthStatus.HEALTHY)
+    return (Organization.status == OrganizationStatus.READY) & ~is_healthy
+
+
+_VIEW = select(Organization.id, Organization.name, Organization.status, _is_closed().label("is_closed"))
+
+
+def _view(session: Session, query: Any) -> OrganizationView | None:
+    row = session.execute(query).mappings().one_or_none()
+    return OrganizationView(**row) if row else None
+
+
+def _before(code: NewMessage, organization_id: UUID, token: "IssuedToken") -> NewMessage:
+    """Return the message that provisions the organization, with the code's message in its payload.
+
+    The payload contains no secret and no address.
+    """
+    named = {"organization_id": str(organization_id), "token_id": str(token.id)}
     return NewMessage(
         template=Work.FOUND_ORGANIZATION,
         channel=WorkChannel.PROVISION,
-        recipient=message.recipient,
-        locale=message.locale,
-        payload=message.payload | _follow_up(organization_id, token, message.fallback),
-        user_id=user.id,
+        recipient=code.recipient,
+        locale=code.locale,
+        payload=code.payload | named | _fallback(code.fallback),
+        user_id=code.user_id,
         max_attempts=MAX_PROVISIONING_ATTEMPTS,
     )
 
 
-def _follow_up(organization_id: UUID, token: IssuedToken, fallback: NewFallback | None) -> dict[str, Any]:
-    named = {"organization_id": str(organization_id), "token_id": str(token.id)}
+def _fallback(fallback: NewFallback | None) -> dict[str, Any]:
     if fallback is None:
-        return named
-    return named | {
+        return {}
+    return {
         "fallback": {
             "channel": fallback.channel,
             "after_seconds": fallback.after.total_seconds(),
             "lifetime_seconds": fallback.lifetime.total_seconds(),
         }
     }
-
-
-def require_ready_organization(session: Session, user: User) -> None:
-    """Raise ResendTooSoonError during provisioning, or OrganizationFailedError."""
-    status = session.scalar(select(Organization.status).where(Organization.id == user.organization_id))
-    match status:
-        case OrganizationStatus.PROVISIONING:
-            raise ResendTooSoonError(retry_after_seconds=PROVISIONING_RETRY_SECONDS)
-        case OrganizationStatus.FAILED:
-            raise OrganizationFailedError
-        case OrganizationStatus.READY | None:
-            return
-
-
-def unavailable_organization() -> Any:
-    """Return a column with the id of the user's organization if it is unavailable by the last health check.
-
-    A scalar subquery runs only for the user found.
-    """
-    return (
-        select(Organization.id)
-        .where(
-            Organization.id == User.organization_id,
-            (Organization.status != OrganizationStatus.READY)
-            | Organization.health.is_distinct_from(HealthStatus.HEALTHY),
-        )
-        .correlate(User)
-        .scalar_subquery()
-    )
-
-
-def may_sign_in(session: Session, user_id: UUID) -> bool:
-    """Return whether the user's organization is available; enqueue a repair in the caller's transaction if not."""
-    closed_id = session.scalar(select(unavailable_organization()).select_from(User).where(User.id == user_id))
-    if closed_id is not None:
-        enqueue_repair(session, closed_id)
-    return closed_id is None
-
-
-def enqueue_repair(session: Session, organization_id: UUID) -> None:
-    """Enqueue a repair of the organization, unless there was one recently."""
-    session.execute(select(func.signpost_enqueue_repair(organization_id, uuid7())))

@@ -8,7 +8,7 @@ neither fact.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Interval, Row, Select, Uuid, and_, bindparam, case, func, literal, select, true
@@ -16,21 +16,18 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
-from api_service.use_cases.organizations import (
-    NewOrganization,
-    OrganizationSummary,
-    add_organization,
-    being_provisioned,
-)
 from api_service.use_cases.tokens import TokenPolicy, add_user_with_token, message_about
 from api_service.use_cases.users import NewUser
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import enqueue
 from shared.ids import uuid7
-from shared.models import DELIVERY_STATES, Organization, OutboxMessage, Token, User
+from shared.models import DELIVERY_STATES, OutboxMessage, Token, User
 from shared.templates import Template
 from shared.texts import masked
-from shared.vocabulary import Channel, DeadReason, Locale, OrganizationStatus, Status, UserStatus, Work
+from shared.vocabulary import Channel, DeadReason, Locale, Status, UserStatus, Work
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import Organizations, OrganizationView
 
 TEMPORARY_FAILURES = ("provider", "transient")
 """The relay's failure classes that are temporary."""
@@ -84,12 +81,20 @@ class Registration:
     can_resend: bool
     resend_after: datetime
     delivery: Delivery
-    organization: OrganizationSummary | None = None
+    organization: "OrganizationView | None" = None
 
     @property
     def is_email_confirmation_sent(self) -> bool:
         """Whether the newest message is an e-mail and a provider has accepted it."""
         return self.channel is Channel.EMAIL and self.delivery.status is Status.SENT
+
+
+@dataclass(frozen=True)
+class NewOrganization:
+    """An organization to found; the country is an ISO 3166-1 alpha-2 code."""
+
+    name: str = field(repr=False)
+    country: str | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,13 @@ class RegisterCommand:
 
 
 def register(
-    session: Session, command: RegisterCommand, *, password_hash: str, policy: TokenPolicy, limiter: Limiter
+    session: Session,
+    command: RegisterCommand,
+    *,
+    password_hash: str,
+    policy: TokenPolicy,
+    limiter: Limiter,
+    organizations: "Organizations | None" = None,
 ) -> Registration:
     """Add the user, its activation token and its outbox message, in the caller's transaction.
 
@@ -119,8 +130,9 @@ def register(
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, policy)
     message = message_about(user, token, policy)
-    if command.organization:
-        message = add_organization(session, command.organization, user, token, message)
+    organization = None
+    if organizations and command.organization:
+        organization, message = organizations.found(session, command.organization, user, token, message)
     enqueued = enqueue(session, message)
     wait = max(policy.resend_cooldown, resend_wait(session, enqueued.recipient, limiter))
     return Registration(
@@ -129,10 +141,10 @@ def register(
         channel=token.channel,
         destination=masked(enqueued.recipient),
         expires_at=token.expires_at,
-        can_resend=not wait and command.organization is None,
+        can_resend=not wait and (organization is None or organization.may_send_code),
         resend_after=enqueued.created_at + wait,
         delivery=Delivery(Status.PENDING, attempts=0, due_at=enqueued.due_at, problem=None),
-        organization=being_provisioned(command.organization) if command.organization else None,
+        organization=organization,
     )
 
 
@@ -156,7 +168,14 @@ def pending_user(command: RegisterCommand, password_hash: str) -> NewUser:
     )
 
 
-def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
+def look_up(
+    session: Session,
+    registration_id: UUID,
+    *,
+    resend_cooldown: timedelta,
+    limiter: Limiter,
+    organizations: "Organizations | None" = None,
+) -> Registration:
     """Return the registration; the database's clock decides what has expired. Raises UnknownRegistrationError."""
     parameters = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
     row = session.connection().execute(_REGISTRATION, parameters).one_or_none()
@@ -165,15 +184,15 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     is_active = row.user_status is UserStatus.ACTIVE
     wait = timedelta(0) if is_active else resend_wait(session, row.recipient, limiter)
     resend_after = max(row.resend_after, row.now + wait) if wait else row.resend_after
-    organization = _organization(row)
-    is_ready = organization is None or organization.status is OrganizationStatus.READY
+    organization = organizations.founded_by(session, registration_id) if organizations else None
+    may_send_code = organization is None or organization.may_send_code
     return Registration(
         id=registration_id,
-        status=registration_status(is_active=is_active, is_expired=row.is_expired and is_ready),
+        status=registration_status(is_active=is_active, is_expired=row.is_expired and may_send_code),
         channel=row.channel,
         destination=masked(row.recipient),
         expires_at=row.expires_at,
-        can_resend=resend_after <= row.now and not is_active and is_ready,
+        can_resend=resend_after <= row.now and not is_active and may_send_code,
         resend_after=resend_after,
         delivery=_delivery(row),
         organization=organization,
@@ -221,12 +240,6 @@ def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> Deliver
             return DeliveryProblem.UNDELIVERABLE
 
 
-def _organization(row: Row[Any]) -> OrganizationSummary | None:
-    if row.organization_status is None:
-        return None
-    return OrganizationSummary(row.organization_name, row.organization_status)
-
-
 def _delivery(row: Row[Any]) -> Delivery:
     problem = delivery_problem(row.status, row.dead_reason, row.last_error_class)
     return Delivery(
@@ -262,19 +275,17 @@ def _registration() -> Select[Any]:
             Token.channel,
             Token.expires_at,
             (Token.expires_at <= func.now()).label("is_expired"),
-            Organization.name.label("organization_name"),
-            Organization.status.label("organization_status"),
         )
         .select_from(User)
         .join(message, true())
         .join(Token, Token.id == message.c.token_id)
-        .outerjoin(Organization, Organization.id == User.organization_id)
         .where(User.id == bindparam("registration_id"))
     )
 
 
 def _token_id() -> ColumnElement[UUID]:
-    # A provisioning message has no token. Its payload names the token of the activation message that follows.
+    # A provisioning message has no token. Its payload names the token of the activation message that follows, if the
+    # founding precedes the activation.
     return func.coalesce(OutboxMessage.token_id, OutboxMessage.payload["token_id"].astext.cast(Uuid))
 
 
@@ -296,7 +307,9 @@ def _newest_message(*columns: Any) -> Select[Any]:
     return (
         select(*columns)
         .where(
-            OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(REGISTRATION_TEMPLATES)
+            OutboxMessage.user_id == bindparam("registration_id"),
+            OutboxMessage.template.in_(REGISTRATION_TEMPLATES),
+            _token_id().is_not(None),
         )
         .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
         .limit(1)

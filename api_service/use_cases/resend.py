@@ -1,6 +1,7 @@
 """Resend: repeat the code while it is young, else issue a new one."""
 
 from math import ceil
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -8,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import AlreadyActiveError, ResendTooSoonError, UnknownRegistrationError, ViolationCode
 from api_service.rate_limits import Limit, Limiter
-from api_service.use_cases.organizations import require_ready_organization
 from api_service.use_cases.tokens import (
     IssuedToken,
     TokenPolicy,
@@ -28,9 +28,18 @@ from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, Purpose, UserStatus
 from shared.web.problems import ValidationFailedError, Violation
 
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import Organizations
+
 
 def resend(
-    session: Session, registration_id: UUID, channel: Channel | None, *, policy: TokenPolicy, limiter: Limiter
+    session: Session,
+    registration_id: UUID,
+    channel: Channel | None,
+    *,
+    policy: TokenPolicy,
+    limiter: Limiter,
+    organizations: "Organizations | None" = None,
 ) -> None:
     """Add another message in the caller's transaction, and supersede earlier ones.
 
@@ -40,7 +49,8 @@ def resend(
     user = lock_registrant(session, registration_id)
     newest = newest_token(session, user)
     chosen = channel_for(user, channel or newest.channel)
-    require_ready_organization(session, user)
+    if organizations:
+        organizations.require_code_allowed(session, user.id)
     require_cooldown_over(session, user, policy)
     is_repeated = newest.channel is chosen and has_half_its_life_left(session, newest)
     token = repeated(session, user, newest) if is_repeated else replaced(session, user, chosen, policy)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -42,7 +42,6 @@ from api_service.errors import (
 from api_service.security import passwords
 from api_service.security.hash_pool import HashPool
 from api_service.transactions import in_transaction
-from api_service.use_cases.organizations import may_sign_in
 from api_service.use_cases.security_events import (
     Client,
     EventKind,
@@ -57,6 +56,9 @@ from shared.log import get_logger
 from shared.models import SessionRow, Token, User
 from shared.vocabulary import Channel, UserStatus
 from shared.web.problems import InvalidTokenError
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import Organizations, OrganizationView
 
 MAX_SESSIONS = 100
 """Per user. One more ends the least recently used session."""
@@ -97,7 +99,7 @@ class SessionContext:
 
 @dataclass(frozen=True)
 class StartedSession:
-    """A session with its refresh token, which is only available here, and the user's profile for claims.
+    """A session with its refresh token, which is only available here, and the user's data for claims.
 
     ``ends_in``: when a limited session ends at the latest.
     """
@@ -109,6 +111,7 @@ class StartedSession:
     is_email_verified: bool
     is_phone_verified: bool
     ends_in: timedelta | None = None
+    organization: "OrganizationView | None" = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,8 @@ def sign_in(
     password: str,
     session_context: SessionContext,
     hashes: HashPool,
+    *,
+    organizations: "Organizations | None" = None,
 ) -> StartedSession | None:
     """Start a session for the user with this address and normalized password.
 
@@ -188,8 +193,10 @@ def sign_in(
         user.password_hash = new_hash
         if user.status is not UserStatus.ACTIVE:
             return start_limited_session(session, user.id, user.profile, session_context)
-        has_entered = user.organization_id is None or may_sign_in(session, user.id)
-        return start_session(session, user, session_context) if has_entered else None
+        organization = organizations.enter(session, user.id) if organizations else None
+        if organization and organization.is_closed:
+            return None
+        return start_session(session, user, session_context, organization)
 
     return in_transaction(sessions, entered)
 
@@ -256,7 +263,9 @@ def lock_unless_password_changed(session: Session, user_id: UUID, password_hash:
     return lock_user(session, has_it_still, otherwise=InvalidCredentialsError())
 
 
-def start_session(session: Session, user: User, session_context: SessionContext) -> StartedSession:
+def start_session(
+    session: Session, user: User, session_context: SessionContext, organization: "OrganizationView | None" = None
+) -> StartedSession:
     """Add a session of an active user, in the caller's transaction.
 
     The caller holds a lock on the user, so that a concurrent password change ends this session too.
@@ -264,7 +273,15 @@ def start_session(session: Session, user: User, session_context: SessionContext)
     ends_in = min(session_context.policy.idle, session_context.policy.lifetime)
     session_id, token = _add_session(session, user.id, session_context, ends_in, is_limited=False)
     note_sign_in(session, user.id, session_context.client)
-    return StartedSession(session_id, user.id, str(token), user.profile, user.is_email_verified, user.is_phone_verified)
+    return StartedSession(
+        session_id,
+        user.id,
+        str(token),
+        user.profile,
+        user.is_email_verified,
+        user.is_phone_verified,
+        organization=organization,
+    )
 
 
 def start_limited_session(
@@ -323,7 +340,12 @@ def _end_of(registration_id: InstrumentedAttribute[UUID] | UUID) -> ColumnElemen
 
 
 def refresh_session(
-    sessions: sessionmaker[Session], refresh_token: str, policy: SessionPolicy, client: Client
+    sessions: sessionmaker[Session],
+    refresh_token: str,
+    policy: SessionPolicy,
+    client: Client,
+    *,
+    organizations: "Organizations | None" = None,
 ) -> StartedSession:
     """Extend a session and return its next refresh token. Raises InvalidRefreshTokenError.
 
@@ -340,7 +362,13 @@ def refresh_session(
                 return _limited(row.id, row.user_id, successor, row.profile, ends_in)
             see_again(session, row.user_id, client)
             return StartedSession(
-                row.id, row.user_id, str(successor), row.profile, row.is_email_verified, row.is_phone_verified
+                row.id,
+                row.user_id,
+                str(successor),
+                row.profile,
+                row.is_email_verified,
+                row.is_phone_verified,
+                organization=organizations.of_member(session, row.user_id) if organizations else None,
             )
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))

@@ -8,14 +8,21 @@ from sqlalchemy.orm import Session
 from operator_console.errors import UnknownOrganizationError
 from operator_console.views import LossView, OrganizationDetail, OrganizationPage, OrganizationView, StepView, from_row
 from shared.models import Organization, OrganizationLoss, OrganizationStep
-from shared.vocabulary import HealthStatus
+from shared.vocabulary import HealthStatus, OrganizationStatus
 
 
 def list_organizations(
     session: Session, *, health: HealthStatus | None = None, limit: int = 50, cursor: UUID | None = None
 ) -> OrganizationPage:
-    """Return up to ``limit`` organizations of that health, created before ``cursor``, newest first, without decoys."""
-    query = select(Organization).where(Organization.is_decoy.is_(False)).order_by(Organization.id.desc())
+    """Return up to ``limit`` organizations of that health, created before ``cursor``, newest first.
+
+    Decoys and planned organizations are left out: strangers can add any number of them.
+    """
+    query = (
+        select(Organization)
+        .where(Organization.is_decoy.is_(False), Organization.status != OrganizationStatus.PLANNED)
+        .order_by(Organization.id.desc())
+    )
     if health is not None:
         query = query.where(Organization.health == health.value)
     if cursor is not None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -14,14 +15,15 @@ from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SE
 from outbox_relay.delivery.reports import REPORTS_SECONDS, DeliveryReports
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.metrics import REPORTS_UNMATCHED
-from outbox_relay.organizations.health_check import ROUND_SECONDS
-from outbox_relay.organizations.service import ProvisioningService
 from outbox_relay.outbox.claim import FULL_SCAN_SECONDS
 from outbox_relay.outbox.heartbeat import HEARTBEAT_SECONDS
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS_SECONDS
 from outbox_relay.outbox.listener import SESSION_CHECK_SECONDS
 from outbox_relay.providers.pool import RECHECK_SECONDS
 from outbox_relay.settings import RelaySettings
+
+if TYPE_CHECKING:
+    from outbox_relay.organizations.service import ProvisioningService
 
 CLOCK_CHECK_SECONDS = 30.0
 
@@ -54,7 +56,7 @@ def periodic_work(
     holder: UUID,
     poller: Poller,
     reports: DeliveryReports,
-    provisioning: ProvisioningService | None = None,
+    provisioning: "ProvisioningService | None" = None,
 ) -> list[PeriodicWork]:
     """Return all periodic work of a relay. ``holder`` identifies this relay as a holder of the leader lease."""
     leader, every = RunsOn.LEADER, RunsOn.EVERY_RELAY
@@ -89,7 +91,7 @@ def periodic_work(
         work += [
             PeriodicWork("tenant template", maintenance, every, module, provisioning.prepare_template),
             PeriodicWork("orphan cleanup", maintenance, every, "organizations.orphan_cleanup", cleanup.run_round),
-            PeriodicWork("health check", ROUND_SECONDS, every, "organizations.health_check", checker.run_round),
+            PeriodicWork("health check", checker.round_seconds, every, "organizations.health_check", checker.run_round),
         ]
     return work
 
@@ -99,7 +101,7 @@ def scheduler_for(
     holder: UUID,
     poller: Poller,
     reports: DeliveryReports,
-    provisioning: ProvisioningService | None = None,
+    provisioning: "ProvisioningService | None" = None,
 ) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, for the periodic work that has a ``run``."""
     # No misfire limit: by default, APScheduler skips a job that is a second late, and logs that.

@@ -8,6 +8,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 from uuid import uuid4
 
 import psycopg
@@ -23,9 +24,6 @@ from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
 from shared.vocabulary import HealthStatus
 from tenants.schema import REVISIONS
-
-ROUND_SECONDS = 5
-"""How often a relay looks for due organizations."""
 
 ROUNDS_BETWEEN_COUNTS = 12
 """Update the gauges at least once in this many rounds, because other relays may have checked organizations."""
@@ -95,7 +93,7 @@ def check_schedule_of(settings: RelaySettings) -> CheckSchedule:
     """Derive the schedule from the settings. Half of the connections are reserved for provisioning."""
     return CheckSchedule(
         timedelta(seconds=settings.provision_check_seconds),
-        settings.provision_checks_per_minute * ROUND_SECONDS // 60,
+        settings.provision_checks_per_minute * HealthChecker.round_seconds // 60,
         max(settings.provision_connections // CONNECTIONS_PER_ORGANIZATION // 2, 1),
     )
 
@@ -109,7 +107,9 @@ class DueCheck:
 
 
 class HealthChecker:
-    """Check due organizations and record the results."""
+    """Check due organizations and record the results. A relay looks for them every ``round_seconds``."""
+
+    round_seconds: ClassVar = 5
 
     def __init__(self, lifeline: ReconnectingConnection, server: ProvisionServer, schedule: CheckSchedule) -> None:
         self._lifeline = lifeline

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.db.connection import ReconnectingConnection
-from outbox_relay.model import Caps, ClaimedMessage
+from outbox_relay.model import Caps
 from outbox_relay.organizations.health_check import HealthChecker, check_schedule_of
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.organizations.provider import ProvisionProvider
@@ -43,11 +43,8 @@ class ProvisioningService:
         await self.health_checker.close()
 
 
-def provisioning_service_of(settings: RelaySettings) -> ProvisioningService | None:
-    """Build the service, or return None for a relay without PROVISION_DATABASE_URL."""
-    url = settings.provision_database_url
-    if url is None:
-        return None
+def provisioning_service(settings: RelaySettings, url: str) -> ProvisioningService:
+    """Build the service for the organizations' server."""
     server = ProvisionServer(url, settings.secret_keys, connections=settings.provision_connections)
     recording = ReconnectingConnection(settings.database_url, "record")
     caps = Caps(connections=max(settings.provision_connections // CONNECTIONS_PER_ORGANIZATION, 1))
@@ -60,8 +57,3 @@ def provisioning_service_of(settings: RelaySettings) -> ProvisioningService | No
         ),
         recording=recording,
     )
-
-
-def render_nothing(_message: ClaimedMessage) -> bytes:
-    """Return no content: a provisioning message has no recipient."""
-    return b""

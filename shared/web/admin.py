@@ -7,7 +7,7 @@ delay a probe.
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from threading import Condition, Lock
@@ -94,14 +94,24 @@ class ForkGate:
 class AdminListener:
     """Reports whether the workers make progress and the database is usable, and merges the workers' metrics.
 
-    ``revisions`` are this release's migrations. The gauge ``ready`` shows the readiness, as 0 or 1.
+    ``revisions`` are this release's migrations. The gauge ``ready`` shows the readiness, as 0 or 1. ``held`` returns
+    causes outside of the service that block a part of its work, while the database is usable.
     """
 
     def __init__(
-        self, service: str, bind: tuple[str, int], database_url: str, revisions: Sequence[str], ready: Gauge
+        self,
+        service: str,
+        bind: tuple[str, int],
+        database_url: str,
+        revisions: Sequence[str],
+        ready: Gauge,
+        *,
+        held: Callable[[Engine], list[str]] = lambda _engine: [],
     ) -> None:
         self._bind = bind
         self._ready = ready
+        self._find_held = held
+        self._held: list[str] = []
         self._revisions = revisions
         self._engine = create_database_engine(
             database_url,
@@ -134,7 +144,7 @@ class AdminListener:
 
     def _readiness(self) -> tuple[Sequence[str], Sequence[str]]:
         with self._gate.enter():
-            return self._lacking(), ()
+            return self._lacking(), self._held
 
     def _metrics(self) -> bytes:
         with self._gate.enter():
@@ -152,6 +162,7 @@ class AdminListener:
         with self._check_lock:
             if time.monotonic() - self._checked_at >= CACHE_SECONDS:
                 self._missing = [str(one) for one in missing_requirements(self._engine, self._revisions)]
+                self._held = [] if self._missing else self._find_held(self._engine)
                 self._engine.dispose()  # a forked worker must not inherit a connection
                 self._checked_at = time.monotonic()
             return self._missing

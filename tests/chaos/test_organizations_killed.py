@@ -16,7 +16,15 @@ from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
-from tests.support.organizations import CLINIC, Organizer, organization_of, organizer_on, templates_of
+from tests.support.organizations import (
+    AFTER_ACTIVATION,
+    BEFORE_ACTIVATION,
+    CLINIC,
+    Organizer,
+    organization_of,
+    organizer_on,
+    templates_of,
+)
 from tests.support.outbox import Outbox
 from tests.support.relaying import deliver_all
 from tests.support.relays import running_relay
@@ -49,7 +57,7 @@ def organizer(cluster: Cluster) -> Iterator[Organizer]:
 
 @pytest.fixture
 def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database) as api:
+    with api_on(database, **BEFORE_ACTIVATION) as api:
         yield api
 
 
@@ -75,6 +83,21 @@ def test_another_relay_completes_the_work_of_a_relay_killed_at_any_step(
     assert (organization["status"], organizer.databases()) == ("ready", {organization["database_name"]})
     assert templates_of(outbox, ada) == ["organization", "activation"]
     assert [message.attempt for message in api.messages(ada)] == [1, 1]
+
+
+@pytest.mark.parametrize("death", [("started", Step.CREATE_DATABASE), ("completed", Step.SEED_FOUNDER)])
+def test_a_founding_after_the_activation_survives_a_killed_relay(
+    outbox: Outbox, sink: MailSink, organizer: Organizer, death: tuple[str, Step]
+) -> None:
+    with api_on(outbox.database, **AFTER_ACTIVATION) as api:
+        ada = api.activated(organization=CLINIC)
+        killed(outbox.database, sink, organizer, *death)
+        assert api.look_up(ada).json["organization"]["status"] == "provisioning"
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, PROVISION_DATABASE_URL=organizer.url):
+            eventually(lambda: organization_of(outbox, ada)["status"] == "ready", seconds=60)
+    organization = organization_of(outbox, ada)
+    assert (organization["status"], organizer.databases()) == ("ready", {organization["database_name"]})
+    assert sorted(templates_of(outbox, ada)) == ["activation", "organization", "welcome"]
 
 
 def test_an_organization_that_kills_every_relay_fails_and_leaves_no_database(

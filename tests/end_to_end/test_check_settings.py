@@ -74,6 +74,15 @@ def test_a_service_tries_its_database(program: str, user: str, database: Databas
     )
 
 
+def test_the_api_looks_for_a_relay_that_creates_databases(database: Database) -> None:
+    done = check("api-service", "--connect", DATABASE_URL=database.api_url, ORGANIZATIONS="after_activation")
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-2:] == [
+        "DATABASE_URL: connected",
+        "ORGANIZATIONS: no relay with PROVISION_DATABASE_URL was seen for 30 s; organizations get no databases",
+    ]
+
+
 def test_missing_rights_and_a_missing_schema_are_explained(cluster: Cluster, database: Database) -> None:
     def problem(url: str) -> str:
         return check("api-service", "--connect", DATABASE_URL=url).stdout.splitlines()[-1]

@@ -29,6 +29,7 @@ def own_api(database: Database) -> Iterator[ApiUnderTest]:
 
 
 @pytest.fixture
-def api(database: Database) -> Iterator[ApiUnderTest]:
-    with shared_api(database) as api:
+def api(database: Database, request: pytest.FixtureRequest) -> Iterator[ApiUnderTest]:
+    """An app with default settings, or with the ``API_SETTINGS`` of the test's module."""
+    with shared_api(database, **getattr(request.module, "API_SETTINGS", {})) as api:
         yield api

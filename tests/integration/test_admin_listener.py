@@ -14,6 +14,7 @@ from gunicorn.config import Config
 
 from api_service.metrics import READY
 from api_service.server import ApiWorker
+from api_service.use_cases.organizations import held_foundings
 from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
@@ -48,6 +49,12 @@ def test_a_service_is_ready_with_a_migrated_database(database: Database) -> None
         assert (get("/readyz").status_code, get("/readyz").json()) == (200, {"status": "ready"})
         assert get("/metrics").is_success
         assert [sample.value for sample in READY.collect()[0].samples] == [1]
+
+
+def test_a_service_stays_ready_without_a_relay_that_provisions_and_reports_it(database: Database) -> None:
+    with listening(database.api_url, held=held_foundings) as get:
+        held = {"status": "ready", "held": ["organizations: no relay provisions"]}
+        assert (get("/readyz").status_code, get("/readyz").json()) == (200, held)
 
 
 def test_an_outdated_or_missing_schema_is_reported(empty: Database) -> None:

@@ -21,6 +21,8 @@ from tests.support.outbox import A_DAY, Outbox
 
 LOGIN = "organizer"
 CLINIC = {"name": "Clinic", "country": "FR"}
+BEFORE_ACTIVATION = {"ORGANIZATIONS": "before_activation"}
+AFTER_ACTIVATION = {"ORGANIZATIONS": "after_activation"}
 STEPS = {"create_database", "migrate", "seed_founder", "verify"}
 
 DONE = Sent("provision:here:5432")

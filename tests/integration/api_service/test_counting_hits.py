@@ -206,6 +206,8 @@ def test_every_limit_has_a_name_a_subject_and_a_default() -> None:
     assert {limit.value: (rule.per.value, rule.default) for limit, rule in RULES.items()} == {
         "registrations_per_network": ("network", "20/minute"),
         "registrations_per_address": ("address", "5/hour"),
+        "organizations_per_network": ("network", "10/day"),
+        "organizations_in_total": ("service", "100/day"),
         "resends_per_address": ("address", "5/day"),
         "code_tries_per_address": ("address", "10/day"),
         "failed_logins_per_network": ("network", "10/minute"),

@@ -50,11 +50,12 @@ def repairs(database: Database) -> list[tuple[str, ...]]:
         return connection.execute("select template, recipient from outbox_messages").fetchall()
 
 
-def test_following_the_links_shows_each_organization_without_decoys(
+def test_following_the_links_shows_each_organization_without_decoys_and_planned_ones(
     database: Database, console: ConsoleUnderTest, token: str
 ) -> None:
     ids = [str(founded(database, "healthy")) for _ in range(5)]
     founded(database, None, is_decoy=True)
+    founded(database, None, status="planned")
     seen, path = [], "/v1/organizations?limit=2"
     while path:
         response = console.ask("GET", path, token)

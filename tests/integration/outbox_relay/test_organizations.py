@@ -8,10 +8,12 @@ import pytest
 
 from devstack.cluster import Cluster
 from shared.vocabulary import database_name_of
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database, fresh_database
 from tests.support.organizations import (
+    AFTER_ACTIVATION,
     ALL_SETTLED,
+    BEFORE_ACTIVATION,
     CLINIC,
     STEPS,
     Organizer,
@@ -25,6 +27,8 @@ from tests.support.relays import relay_once
 from tests.support.smtp_server import SmtpServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+API_SETTINGS = BEFORE_ACTIVATION
 
 REFUSED = "select 1 from providers where name like 'provision:%' and consecutive_opens >= 1"
 
@@ -74,6 +78,21 @@ async def test_an_organization_gets_its_database_before_its_founder_gets_a_code(
     assert {step["step"] for step in steps if step["done_at"]} == STEPS
 
 
+async def test_an_activation_creates_the_database_of_a_planned_organization_and_sends_no_further_code(
+    outbox: Outbox, organizer: Organizer
+) -> None:
+    with shared_api(outbox.database, **AFTER_ACTIVATION) as api:
+        ann, stranger = (api.registered(email="ann@example.org", organization=CLINIC) for _ in range(2))
+        assert api.activate(ann).status_code == 200
+        await provisioned(outbox, organizer)
+        organization, other = organization_of(outbox, ann), organization_of(outbox, stranger)
+        assert (organization["status"], organization["health"]) == ("ready", "healthy")
+        assert organization["database_name"] in organizer.databases()
+        assert (other["status"], other["database_name"] in organizer.databases()) == ("planned", False)
+        assert sorted(templates_of(outbox, ann)) == ["activation", "organization", "welcome"]
+        assert api.look_up(ann).json["organization"]["status"] == "ready"
+
+
 async def test_the_lifetime_of_the_code_starts_with_its_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
@@ -88,7 +107,7 @@ async def test_the_lifetime_of_the_code_starts_with_its_message(
 
 
 async def test_the_follow_up_message_has_the_usual_fallback(outbox: Outbox, organizer: Organizer) -> None:
-    with api_on(outbox.database, ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="90") as api:
+    with api_on(outbox.database, **API_SETTINGS, ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="90") as api:
         cay = api.registered(email="cay@example.org", phone="+447400123456", organization=CLINIC)
     await provisioned(outbox, organizer)
     [follow_up] = [message for message in api.messages(cay) if message.template == "activation"]

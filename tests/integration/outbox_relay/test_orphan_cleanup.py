@@ -17,6 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.keys import KEYS
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.organizations import (
+    BEFORE_ACTIVATION,
     CLINIC,
     DONE,
     GIVEN_UP,
@@ -29,6 +30,8 @@ from tests.support.organizations import (
 from tests.support.outbox import EXPIRED, Outbox
 
 pytestmark = pytest.mark.slow
+
+API_SETTINGS = BEFORE_ACTIVATION
 
 
 def run_cleanup(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
