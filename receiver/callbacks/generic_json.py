@@ -24,6 +24,8 @@ class ReceiptSchema(Schema):
 
         unknown = EXCLUDE
 
+    error_messages = {"type": ViolationCode.INVALID_TYPE}  # noqa: RUF012 - marshmallow's way
+
     status = fields.String(
         required=True,
         validate=validate.OneOf(["delivered", "failed", "delayed"], error=ViolationCode.INVALID_CHOICE),

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
@@ -116,6 +117,8 @@ def test_a_receipt_of_a_json_gateway_is_stored(
 @pytest.mark.parametrize(
     ("body", "violation"),
     [
+        ([], {"pointer": "#", "code": "invalid_type"}),
+        (None, {"pointer": "#", "code": "invalid_type"}),
         ({}, {"pointer": "#/status", "code": "required"}),
         ({"status": "sent"}, {"pointer": "#/status", "code": "invalid_choice"}),
         ({"status": "failed", "code": 7}, {"pointer": "#/code", "code": "invalid_type"}),
@@ -127,9 +130,9 @@ def test_a_receipt_of_a_json_gateway_is_stored(
     ],
 )
 def test_an_invalid_receipt_is_refused_with_its_violations(
-    database: Database, client: FlaskClient, body: dict[str, object], violation: dict[str, str]
+    database: Database, client: FlaskClient, body: object, violation: dict[str, str]
 ) -> None:
-    response = client.post(path_for(Gateway.JSON, MESSAGE), json=body)
+    response = client.post(path_for(Gateway.JSON, MESSAGE), data=json.dumps(body), content_type="application/json")
     assert response.status_code == 422
     [error] = response.json["errors"]
     assert violation.items() <= error.items()
