@@ -9,6 +9,7 @@ from shared.texts import LONGEST_DIAGNOSTIC, diagnostic_of
         ("550 5.1.1 <ada@example.org>: no such user", "550 5.1.1 … no such user"),
         ("no route to +33612345678", "no route to …"),
         ("refused: Your code is 123456", "refused: Your code is …"),
+        ("4 < 5: <Ada Lovelace> is away", "4 < 5: … is away"),
         ("two\nlines\0", "two lines"),
         (" \0", None),
         ("", None),
