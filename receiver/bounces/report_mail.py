@@ -28,6 +28,8 @@ MOST_DELIMITERS = 200
 MOST_LINES = 10_000
 MOST_BLOCKS = 100
 """Recipients in one delivery status."""
+LONGEST_NAME = 64
+"""Octets of a local part (RFC 5321 §4.5.3.1.1). Longer ones make large patterns, which Python caches."""
 
 _LINE_END = re.compile(rb"\n")
 _CONTAINER = re.compile(rb"^content-type:\s*(?:multipart|message)/", re.IGNORECASE | re.MULTILINE)
@@ -72,7 +74,8 @@ class AutoReply:
 
 def bounded(raw: bytes) -> bytes:
     """Return the beginning of a mail that can be parsed with little memory and without deep recursion."""
-    raw = raw[:LONGEST_READ_BYTES]
+    # A lone CR ends a line for Python's parser, too.
+    raw = raw[:LONGEST_READ_BYTES].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for pattern, most in ((_LINE_END, MOST_LINES), (_CONTAINER, MOST_CONTAINERS), (_DELIMITER, MOST_DELIMITERS)):
         for count, found in enumerate(pattern.finditer(raw)):
             if count == most:
@@ -265,7 +268,7 @@ def _personal_names(groups: list[Message], addresses: Iterable[str] = ()) -> lis
     locals_ = {
         each.strip(" <>").partition("@")[0].strip() for field in [*fields, *addresses] for each in field.split(",")
     }
-    return sorted(filter(None, locals_), key=len, reverse=True)[:MOST_BLOCKS]
+    return sorted((each for each in locals_ if 0 < len(each) <= LONGEST_NAME), key=len, reverse=True)[:MOST_BLOCKS]
 
 
 def _time_of(block: Message, mail: Message) -> datetime | None:

@@ -1,6 +1,7 @@
 """What a mail reports. The parser is given anything, and its work is bounded."""
 
 import email
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +68,23 @@ def test_the_kinds_of_parts_that_contain_others_are_bounded() -> None:
     assert observe(parse(deep)) is None
     for part in (b"--b\n\n", b"--b\nContent-Type: message/rfc822\n\n", b"a: b\n\n", b"\n", b"<" * 70 + b"\n"):
         observe(parse(b"Content-Type: multipart/report; boundary=b\n\n" + part * 60_000))
+
+
+def test_lone_carriage_returns_end_lines_like_line_feeds() -> None:
+    deep = b"Content-Type: message/rfc822\r\r" * 5000
+    assert bounded(deep).count(b"rfc822") == MOST_CONTAINERS
+    assert observe(parse(deep)) is None
+    whole = delivery_status("failed", "5.1.1")
+    assert observed(whole.replace(b"\r\n", b"\r")) == observed(whole)
+
+
+def test_long_names_of_recipients_do_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    for number in range(3):
+        observed(b"X-Failed-Recipients: %d%s@example.org\n\n550 no such user\n" % (number, b"a" * 200_000))
+    remaining, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert remaining < 2**20
 
 
 def test_a_mail_is_read_up_to_a_limit() -> None:
