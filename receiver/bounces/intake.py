@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from email.message import Message
+from itertools import chain
 
-from receiver.bounces.report_mail import AutoReply, Observation, observe, parse
+from receiver.bounces.report_mail import AutoReply, Observation, observe, parse, quoted_envelope_senders
 from receiver.metrics import BOUNCE_MAILS, MailOutcome
 from receiver.store import ReportStore
 from shared.log import get_logger
@@ -34,14 +35,15 @@ class Intake:
 
     def _outcome(self, raw: bytes, addresses: Iterable[str]) -> MailOutcome:
         mail = parse(raw)
-        observed = observe(mail)
-        if isinstance(observed, AutoReply):
-            return MailOutcome.AUTO_REPLY
-        named = self._message_of(addresses if observed is None else [*addresses, *observed.envelope_senders])
+        # Before the mail is searched for what it reports, because anybody can send one.
+        named = self._message_of(chain(addresses, quoted_envelope_senders(mail)))
         if named is None:
             return MailOutcome.UNVERIFIED
+        observed = observe(mail)
         if observed is None:
             return MailOutcome.UNRECOGNIZED
+        if isinstance(observed, AutoReply):
+            return MailOutcome.AUTO_REPLY
         is_new = self._store.add(self._report(named, observed))
         return MailOutcome.STORED if is_new else MailOutcome.REPEATED
 

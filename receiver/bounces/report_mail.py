@@ -57,7 +57,7 @@ _RECIPIENTS = ("Final-Recipient", "Original-Recipient", "X-Failed-Recipients", "
 
 @dataclass(frozen=True)
 class Observation:
-    """What a mail reports. ``diagnostic`` is masked. ``envelope_senders`` are those that a feedback report quotes."""
+    """What a mail reports. ``diagnostic`` is masked."""
 
     kind: ReportKind
     cause: BounceCause | None = None
@@ -65,7 +65,6 @@ class Observation:
     status_code: str | None = None
     diagnostic: str | None = None
     occurred_at: datetime | None = None
-    envelope_senders: tuple[str, ...] = ()
 
 
 class AutoReply:
@@ -96,6 +95,24 @@ def observe(mail: Message) -> Observation | AutoReply | None:
     if _is_auto_reply(mail):
         return AutoReply()
     return _guess(mail)
+
+
+def quoted_envelope_senders(mail: Message) -> Iterator[str]:
+    """Yield the envelope senders that a feedback report quotes: it goes to the address that the operator registered."""
+    parts = list(_parts(mail))
+    if not any(part.get_content_type() == "message/feedback-report" for part in parts):
+        return
+    for part in parts:
+        match part.get_content_type():
+            case "message/feedback-report":
+                yield from headers(_feedback_fields(part), "Original-Mail-From")
+            case "message/rfc822" | "message/global":
+                for returned in _children(part):
+                    yield from headers(returned, "Return-Path")
+            case "text/rfc822-headers" | "message/global-headers":
+                yield from headers(HeaderParser().parsestr(_decoded(part)), "Return-Path")
+            case _:
+                pass
 
 
 def header(mail: Message, name: str) -> str:
@@ -180,25 +197,17 @@ def _about_recipient(
     )
 
 
+def _feedback_fields(part: Message) -> Message:
+    parsed = next(iter(_children(part)), None)
+    return HeaderParser().parsestr(_decoded(part).strip()) if parsed is None else parsed
+
+
 def _read_feedback(mail: Message, part: Message) -> Observation | None:
-    fields = next(iter(_children(part)), None)
-    if fields is None:
-        fields = HeaderParser().parsestr(_decoded(part).strip())
+    fields = _feedback_fields(part)
     if header(fields, "Feedback-Type").strip().lower() not in _COMPLAINTS:
         return None
-    senders = headers(fields, "Original-Mail-From")
-    for each in _parts(mail):
-        match each.get_content_type():
-            case "message/rfc822" | "message/global":
-                returned = next(iter(_children(each)), None)
-            case "text/rfc822-headers" | "message/global-headers":
-                returned = HeaderParser().parsestr(_decoded(each))
-            case _:
-                returned = None
-        if returned is not None:
-            senders += headers(returned, "Return-Path")
     at = _time(header(fields, "Arrival-Date") or header(fields, "Received-Date")) or _time(header(mail, "Date"))
-    return Observation(ReportKind.COMPLAINED, occurred_at=at, envelope_senders=tuple(senders))
+    return Observation(ReportKind.COMPLAINED, occurred_at=at)
 
 
 def _is_auto_reply(mail: Message) -> bool:

@@ -121,9 +121,10 @@ def test_a_bounce_to_an_address_without_a_valid_mac_is_counted_and_changes_nothi
     ]
     for address in forged:
         assert own_receiver.deliver(BOUNCE, address) == TAKEN
+    assert own_receiver.deliver(AUTO_REPLY, BASE) == TAKEN
     assert reports(new_database) == []
-    assert own_receiver.outcomes() == ["unverified"] * 5
-    assert 'signpost_bounce_mails_total{outcome="unverified",source="lmtp"} 5.0' in own_receiver.get("/metrics").text
+    assert own_receiver.outcomes() == ["unverified"] * 6
+    assert 'signpost_bounce_mails_total{outcome="unverified",source="lmtp"} 6.0' in own_receiver.get("/metrics").text
 
 
 def test_a_repeated_bounce_is_stored_once(new_database: Database, own_receiver: RunningReceiver) -> None:

@@ -17,6 +17,7 @@ from receiver.bounces.report_mail import (
     bounded,
     observe,
     parse,
+    quoted_envelope_senders,
 )
 from shared.reports.report import BounceCause, ReportKind
 from shared.texts import LONGEST_OF_MAIL
@@ -48,6 +49,7 @@ def observed(raw: bytes) -> Observation:
 
 @given(st.one_of(st.binary(max_size=2000), st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join)))
 def test_no_input_raises(raw: bytes) -> None:
+    list(quoted_envelope_senders(parse(raw)))
     found = observe(parse(raw))
     if isinstance(found, Observation):
         assert "\0" not in (found.diagnostic or "")
@@ -169,7 +171,12 @@ def test_a_feedback_report_is_a_complaint_only_if_it_says_so(kind: str, *, is_co
     assert (found is not None) == is_complaint
     if isinstance(found, Observation):
         assert found.kind is ReportKind.COMPLAINED
-        assert set(found.envelope_senders) == {"<bounces+a@signpost.example>"}
+
+
+def test_only_a_feedback_report_is_known_by_the_envelope_sender_that_it_quotes() -> None:
+    mail = complaint("bounces+a@signpost.example")
+    assert set(quoted_envelope_senders(parse(mail))) == {"<bounces+a@signpost.example>"}
+    assert not list(quoted_envelope_senders(parse(mail.replace(b"message/feedback-report", b"text/plain"))))
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
