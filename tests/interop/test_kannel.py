@@ -10,7 +10,7 @@ from tests.support.callbacks import FEEDBACK_KEYS, reports, running_receiver
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import unused_port
-from tests.support.kannel import kannel
+from tests.support.kannel import kannel, kannel_with_fake_smsc
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
 from tests.support.smsc import Smsc, receipt
@@ -60,3 +60,17 @@ async def test_kannel_repeats_a_report_until_the_receiver_is_back(outbox: Outbox
             await asyncio.to_thread(stack.enter_context, running)
             stored = await asyncio.to_thread(eventually, lambda: reports(database, "message_id, kind"))
     assert stored == [(message_id, "delivered")]
+
+
+def test_the_reports_of_kannels_own_fake_smsc_are_understood(outbox: Outbox, database: Database) -> None:
+    [message_id] = outbox.put(channel="sms", recipient="'+33612345678'")
+    port = unused_port()
+    base = f"http://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        gateway = stack.enter_context(kannel_with_fake_smsc())
+        stack.enter_context(running_receiver(database, bind=f"127.0.0.1:{port}", CALLBACK_URL=base))
+        settings = {"SMS_PROVIDERS": gateway.provider, "CALLBACK_URL": base, "FEEDBACK_KEYS": FEEDBACK_KEYS}
+        stack.enter_context(running_relay(database, **settings))
+        # "Submitted" arrives before, and is no news.
+        stored = eventually(lambda: reports(database, "message_id, kind, cause, diagnostic, source"))
+    assert stored == [(message_id, "delivered", None, None, "kannel")]

@@ -23,17 +23,7 @@ box-allow-ip = 127.0.0.1
 log-level = 1
 dlr-storage = internal
 
-group = smsc
-smsc = smpp
-smsc-id = carrier
-host = 127.0.0.1
-port = {smsc}
-transceiver-mode = true
-smsc-username = us
-smsc-password = pw
-system-type = ""
-reconnect-delay = 1
-
+{carrier}
 group = smsbox
 bearerbox-host = 127.0.0.1
 sendsms-port = {sendsms}
@@ -52,6 +42,29 @@ text = ""
 max-messages = 0
 """
 
+OVER_SMPP = """group = smsc
+smsc = smpp
+smsc-id = carrier
+host = 127.0.0.1
+port = {port}
+transceiver-mode = true
+smsc-username = us
+smsc-password = pw
+system-type = ""
+reconnect-delay = 1
+"""
+
+FAKE = """
+group = smsc
+smsc = fake
+smsc-id = carrier
+host = 127.0.0.1
+port = {port}
+connect-allow-ip = 127.0.0.1
+"""
+"""Kannel's own SMSC for tests. It reports each message as delivered once a client has read it."""
+FAKE_CLIENT = Path("/usr/lib/kannel/test/fakesmsc")
+
 
 @dataclass(frozen=True)
 class Kannel:
@@ -67,7 +80,7 @@ class Kannel:
 
 
 @contextmanager
-def kannel(smsc_port: int) -> Iterator[Kannel]:
+def kannel(smsc_port: int, carrier: str = OVER_SMPP) -> Iterator[Kannel]:
     """Run a Kannel that is connected to the SMSC at that port of loopback."""
     programs = [shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") for name in ("bearerbox", "smsbox")]
     if not all(programs):
@@ -76,7 +89,7 @@ def kannel(smsc_port: int) -> Iterator[Kannel]:
         folder = Path(name)
         ports = {box: unused_port() for box in ("admin", "smsbox", "sendsms")}
         configuration = folder / "kannel.conf"
-        configuration.write_text(CONFIGURATION.format(smsc=smsc_port, **ports))
+        configuration.write_text(CONFIGURATION.format(carrier=carrier.format(port=smsc_port), **ports))
         processes = []
         try:
             for program, port in zip(programs, (ports["admin"], ports["sendsms"]), strict=True):
@@ -91,6 +104,25 @@ def kannel(smsc_port: int) -> Iterator[Kannel]:
             for process in reversed(processes):
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def kannel_with_fake_smsc() -> Iterator[Kannel]:
+    """Run a Kannel with its own SMSC for tests, and a client that reads the messages."""
+    if not FAKE_CLIENT.exists():
+        pytest.skip("this machine has no fakesmsc of Kannel")
+    port = unused_port()
+    with kannel(port, FAKE) as running:
+        client = subprocess.Popen(
+            [FAKE_CLIENT, "-H", "127.0.0.1", "-r", str(port), "-m", "0", "1 2 text unsent"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield running
+        finally:
+            client.kill()
+            client.wait()
 
 
 def responds(port: int) -> bool:
