@@ -19,6 +19,7 @@ from shared.db.errors import describe
 from shared.log import get_logger
 from shared.reports.return_paths import recipient_tag
 from shared.secrets import SecretKeys, suppression_hashes
+from shared.vocabulary import ERASED
 
 REPORTS_SECONDS = 5.0
 BATCH = 500
@@ -29,6 +30,7 @@ FULL_LOOK_SECONDS = 300.0
 within minutes never will."""
 
 # - A report counts for a week after its message was sent.
+# - A report about an erased message never matches, so it is deleted after a week.
 # - A provider may use the same id again after a while, so the newest message has it. Without OFFSET, PostgreSQL would
 #   read the messages by id, newest first, instead of the index on the provider's id.
 FIND = """
@@ -37,7 +39,7 @@ select report.id as report_id, message.id as message_id, recipient, recipient_ta
  cross join lateral (
      (select id, recipient, settled_at
         from outbox_messages
-       where id = report.message_id and status = 'sent')
+       where id = report.message_id and status = 'sent' and recipient <> %(erased)s)
      union all
      (select id, recipient, settled_at
         from (select id, recipient, settled_at
@@ -102,7 +104,8 @@ class DeliveryReports:
 
         async def work(connection: RelayConnection) -> list[Any]:
             found = await connection.fetch(
-                FIND, {"age": age_seconds, "limit": BATCH, "has_keys": self._keys is not None}
+                FIND,
+                {"age": age_seconds, "limit": BATCH, "has_keys": self._keys is not None, "erased": ERASED},
             )
             matches = [self._match(row) for row in found]
             return await connection.fetch(APPLY, {"batch": json.dumps(matches)}) if matches else []

@@ -160,6 +160,17 @@ def test_a_report_with_a_tag_waits_for_a_relay_with_keys(outbox: Outbox) -> None
     assert apply_reports(outbox.database) == 1
 
 
+def test_a_report_after_the_erasure_of_its_message_is_not_applied_and_ends_within_a_week(outbox: Outbox) -> None:
+    outbox.put()
+    message = sent(outbox)
+    outbox.execute("update outbox_messages set recipient = 'erased', user_id = null, token_id = null, payload = '{}'")
+    bounce(outbox.database, message)
+    store(outbox.database, ReportKind.COMPLAINED, message_id=message.id)
+    assert apply_reports(outbox.database) == 0
+    outbox.execute("update delivery_reports set received_at = now() - interval '8 days'")
+    assert outbox.execute("select signpost_prune_unmatched_reports(10)") == [(2,)]
+
+
 def test_a_report_counts_for_a_week_after_its_message_was_sent(outbox: Outbox) -> None:
     outbox.put(count=2)
     old, new = outbox.claim(2)
