@@ -58,8 +58,8 @@ def scram_sha_256(user: str, password: str, nonce: str | None = None) -> Exchang
     signature = _hmac(sha256(client_key).digest(), signed)
     proof = bytes(key ^ mask for key, mask in zip(client_key, signature, strict=True))
     server_final = _text((yield f"{without_proof},p={b64encode(proof).decode()}".encode()))
-    expected = b64encode(_hmac(_hmac(salted, b"Server Key"), signed)).decode()
-    if not hmac.compare_digest(_attributes(server_final).get("v", ""), expected):
+    expected = b64encode(_hmac(_hmac(salted, b"Server Key"), signed))
+    if not hmac.compare_digest(_attributes(server_final).get("v", "").encode(), expected):
         raise SaslError("the server did not prove that it knows the password")
     yield b""
 

@@ -66,7 +66,7 @@ def test_a_malformed_challenge_ends_the_login(challenge: bytes) -> None:
         exchange.send(challenge)
 
 
-@pytest.mark.parametrize("final", [b"v=AAAA", b"e=invalid-proof", None])
+@pytest.mark.parametrize("final", [b"v=AAAA", "v=é".encode(), b"e=invalid-proof", None])
 def test_a_server_without_the_password_is_not_trusted(final: bytes | None) -> None:
     exchange = scram_sha_256("user", "pencil", NONCE)
     next(exchange)
