@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
 from outbox_relay.channels.base import readable_certificate
@@ -35,7 +35,10 @@ LONGEST_WAIT_SECONDS = 20.0
 LONGEST_RESPONSE_BYTES = 256 * 1024
 
 DEFAULT_LIFETIME_SECONDS = 300.0
-"""Of a token whose response has no ``expires_in`` (RFC 6749 §5.1 only recommends it)."""
+"""Of a token whose response has no ``expires_in`` (RFC 6749 §5.1 only recommends it), or one that cannot be right."""
+
+LONGEST_LIFETIME_SECONDS = 86_400.0
+"""A token is renewed after a day, even if its server promises more."""
 
 RENEW_BEFORE_SECONDS = 300.0
 RENEW_BEFORE_SHARE = 0.2
@@ -158,7 +161,7 @@ class TokenSource:
             raise TokenError(f"token request failed: {text}") from error
         body = _json_object(content)
         token = body.get("access_token")
-        if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+        if not _is_token(token):
             raise _refusal(status, headers, body, form)
         self._store_refresh_token(body.get("refresh_token"))
         return token, lifetime_in(body)
@@ -187,7 +190,7 @@ class TokenSource:
     def _store_refresh_token(self, token: object) -> None:
         """Use a new refresh token from now on, and replace the file, if the server issues a new one each time."""
         path = self._endpoint.refresh_token_file
-        if path is None or not isinstance(token, str) or not token or token == self._refresh_token:
+        if path is None or not _is_token(token) or token == self._refresh_token:
             return
         self._refresh_token = token
         try:
@@ -199,11 +202,21 @@ class TokenSource:
 
 
 def lifetime_in(body: Mapping[str, Any]) -> float:
-    """Return the lifetime of a token in seconds. Some servers send it as a string."""
+    """Return the lifetime of a token in seconds. Some servers send it as a string.
+
+    With a lifetime of zero, each login would request a token, so the default applies.
+    """
     try:
-        return max(float(body["expires_in"]), 0.0)
-    except (KeyError, TypeError, ValueError):
+        lifetime = float(body["expires_in"])
+    except (KeyError, TypeError, ValueError, OverflowError):
         return DEFAULT_LIFETIME_SECONDS
+    is_positive = lifetime > 0  # NaN, which Python's JSON has, is not
+    return min(lifetime, LONGEST_LIFETIME_SECONDS) if is_positive else DEFAULT_LIFETIME_SECONDS
+
+
+def _is_token(value: object) -> TypeGuard[str]:
+    """Return whether it is a token (RFC 6749 appendix A.12, A.17)."""
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
 
 def read_secret(path: Path) -> str:
@@ -273,8 +286,11 @@ def _json_object(content: bytes) -> Mapping[str, Any]:
 
 def _refusal(status: int, headers: Mapping[str, str], body: Mapping[str, Any], form: Mapping[str, str]) -> TokenError:
     """Return the error for a response without a token. It has the server's words, but no secrets of the request."""
-    error, description = body.get("error"), body.get("error_description")
-    words = ": ".join(word for word in (error, description) if isinstance(word, str) and word)
+    # Google's other APIs send an object as the error.
+    error, description = (
+        word if isinstance(word, str) else "" for word in (body.get("error"), body.get("error_description"))
+    )
+    words = ": ".join(filter(None, (error, description)))
     for name in ("client_secret", "refresh_token"):
         if name in form:
             words = words.replace(form[name], "…")

@@ -116,10 +116,14 @@ async def test_a_token_is_used_until_its_end_while_it_cannot_be_renewed(issuer: 
         await source.current()
 
 
-@pytest.mark.parametrize("lifetime", [None, "soon"])
+@pytest.mark.parametrize("lifetime", [None, "soon", -5, 0, "nan", 10**400])
 def test_a_token_without_a_lifetime_is_taken_for_short_lived(lifetime: object) -> None:
     assert tokens.lifetime_in({"expires_in": lifetime}) == tokens.DEFAULT_LIFETIME_SECONDS
     assert tokens.lifetime_in({"expires_in": "3599"}) == 3599
+
+
+def test_a_token_is_renewed_after_a_day_at_the_latest() -> None:
+    assert tokens.lifetime_in({"expires_in": float("inf")}) == tokens.LONGEST_LIFETIME_SECONDS
 
 
 async def test_a_drain_goes_on_with_a_new_token_after_the_first_one_ended(
@@ -144,7 +148,7 @@ async def test_a_drain_goes_on_with_a_new_token_after_the_first_one_ended(
 async def test_a_connection_is_not_used_beyond_the_end_of_its_token(
     server: SmtpServer, issuer: TokenServer, tmp_path: Path
 ) -> None:
-    issuer.lifetime = 0
+    issuer.lifetime = 1e-6
     async with session_to(server, login=issuer.login(tmp_path)) as session:
         for _ in range(2):
             await session.deliver(ListSource([a_message()]))
@@ -184,6 +188,11 @@ async def test_a_refused_request_names_the_reason_but_no_secret(
         (Silence.CLOSE, "token request failed: "),
         (answer(302, Location="https://elsewhere.example/"), "token refused: the response has no token (HTTP 302)"),
         (answer(200, b"[]"), "token refused: the response has no token (HTTP 200)"),
+        (
+            answer(404, b'{"error": {"code": 404, "message": "not here"}}'),
+            "token refused: the response has no token (HTTP 404)",
+        ),
+        (answer(200, b'{"access_token": ""}'), "token refused: the response has no token (HTTP 200)"),
         (answer(200, b'{"access_token": "a\\u0001b"}'), "token refused: the response has no token (HTTP 200)"),
     ],
 )
@@ -240,6 +249,15 @@ async def test_a_new_refresh_token_replaces_the_one_in_the_file(issuer: TokenSer
     (await source.current()).is_refused = True
     await source.current()
     assert [form["refresh_token"] for form in issuer.forms] == ["old", "old+", "from the operator"]
+
+
+async def test_a_malformed_refresh_token_does_not_replace_the_one_in_the_file(
+    issuer: TokenServer, tmp_path: Path
+) -> None:
+    issuer.reply = answer(200, b'{"access_token": "token", "refresh_token": "\\ud800"}')
+    assert (await issuer.source(tmp_path, refresh_token="old").current()).value == "token"
+    assert (tmp_path / "refresh-token").read_text() == "old\n"
+    assert names_in(tmp_path) == ["client-secret", "refresh-token"]
 
 
 async def test_a_refresh_token_that_cannot_be_stored_is_used_until_the_end_of_the_process(
