@@ -27,7 +27,7 @@ from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, roo
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 from shared.texts import printable
-from shared.urls import WEB_SCHEMES
+from shared.urls import is_web_url
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_CONNECT_SECONDS = 5.0
@@ -202,7 +202,7 @@ def proxy_for(url: str) -> str | None:
     if not proxy:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in WEB_SCHEMES:
+    if not is_web_url(proxy):
         raise ConnectionAbortedError("HTTPS_PROXY or ALL_PROXY is not a URL with http or https")
     return proxy
 

@@ -9,10 +9,12 @@ import pytest
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.channels.http.generic_json import GenericJsonApi
 from outbox_relay.channels.http.session import HttpResponse
+from outbox_relay.failures.network import FailureCategory, category_of
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
+from tests.support.listening import listening
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.sms_sessions import session_at
 
@@ -236,6 +238,7 @@ async def test_https_goes_through_the_proxy_of_the_environment_unless_no_proxy_n
         failure = source.failure(refused)
         assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
         assert failure.error == "HTTP 407 from the proxy: Proxy Authentication Required"
+        assert category_of(failure.error) is FailureCategory.CREDENTIALS
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         source.waiting.append(direct)
         async with session_to(gateway, scheme="https+json", seconds=0.5) as session:
@@ -244,8 +247,31 @@ async def test_https_goes_through_the_proxy_of_the_environment_unless_no_proxy_n
         assert (len(proxy.requests), gateway.connections) == (1, 1)
 
 
-async def test_an_unusable_proxy_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+async def test_messages_go_through_a_proxy_that_accepts(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    source = ListSource([an_sms(), an_sms()])
+    async with HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway, listening(tunnel) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        async with session_to(gateway, scheme="https+json") as session:
+            await session.deliver(source)
+    assert [type(result) for result in source.results.values()] == [Sent, Sent]
+    assert gateway.connections == 1
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://us:pw@127.0.0.1:port", "http://[::1"])
+async def test_an_unusable_proxy_setting_is_named(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
     source = ListSource([an_sms()])
     async with session_at("https+json://token@sms.example.org/sms") as session:
         with pytest.raises(ProviderDownError, match="HTTPS_PROXY or ALL_PROXY is not a URL with http or https"):
