@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 
 from outbox_relay.channels.base import (
     LONGEST_MESSAGE_ID,
@@ -207,6 +209,17 @@ def proxy_for(url: str) -> str | None:
     return proxy
 
 
+class _Response(aiohttp.ClientResponse):
+    """A response that remembers its connection after it has ended."""
+
+    connection_used: ResponseHandler | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Read the headers."""
+        self.connection_used = connection.protocol
+        return await super().start(connection)
+
+
 class Exchange:
     """One request and its response, and whether the request was submitted.
 
@@ -216,6 +229,15 @@ class Exchange:
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self.is_submitted = False
+        self._connection: ResponseHandler | None = None
+
+    def can_be_followed(self) -> bool:
+        """Return whether the connection is fit for another request.
+
+        After the response, a server may have sent bytes that nobody has asked for. aiohttp would take them for the
+        next response, and the next message for accepted.
+        """
+        return self._connection is not None and not self._connection.should_close
 
     async def run(self, client: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
         """Send the request, and return the response. Raises aiohttp.ClientError or OSError."""
@@ -229,6 +251,7 @@ class Exchange:
                     allow_redirects=False,
                     trace_request_ctx=self,
                 )
+        self._connection = cast(_Response, response).connection_used
         try:
             return HttpResponse(response.status, response.headers, await _content(response))
         finally:
@@ -255,6 +278,7 @@ class HttpSession:
     def __init__(self, provider: HttpProvider) -> None:
         self._provider = provider
         self._client: aiohttp.ClientSession | None = None
+        self._last_exchange: Exchange | None = None
 
     async def deliver(self, source: MessageSource) -> None:
         """Send one request for each message."""
@@ -277,8 +301,11 @@ class HttpSession:
             raise ProviderDownError(self._failure(error, maybe_accepted=False)) from error
 
     async def _send(self, request: HttpRequest, exchange: Exchange) -> HttpResponse:
+        if self._last_exchange and not self._last_exchange.can_be_followed():
+            await self.close()
         if self._client is None:
             self._client = _client_of(self._provider, proxy_for(request.url))
+        self._last_exchange = exchange
         return await exchange.run(self._client, request)
 
     def _failure(self, error: BaseException, *, maybe_accepted: bool) -> Failure:
@@ -294,7 +321,7 @@ class HttpSession:
 
     async def close(self) -> None:
         """Close the connection."""
-        client, self._client = self._client, None
+        client, self._client, self._last_exchange = self._client, None, None
         if client is not None:
             await client.close()
 
@@ -313,6 +340,7 @@ def _client_of(provider: HttpProvider, proxy: str | None) -> aiohttp.ClientSessi
         auto_decompress=False,
         proxy=proxy,
         trace_configs=[trace],
+        response_class=_Response,
     )
 
 

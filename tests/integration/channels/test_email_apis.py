@@ -13,7 +13,7 @@ import pytest
 from outbox_relay.model import FailureClass, Sent
 from tests.support.email_apis import CLASSES, EMAIL_APIS, RETRY_SECONDS, Case, EmailApi, a_mail, deliver, form_of
 from tests.support.http_gateway import HttpGateway, Reply, Request, Silence, answer
-from tests.support.listening import connections_completed
+from tests.support.listening import connections_completed, listening
 from tests.support.rendered_messages import ListSource
 
 pytestmark = pytest.mark.anyio
@@ -132,6 +132,30 @@ async def test_a_server_that_does_not_respond_may_have_accepted_the_mail() -> No
 
 async def test_a_server_that_disconnects_after_the_body_may_have_accepted_the_mail() -> None:
     assert await outcomes(Silence.CLOSE, seconds=10) == {(FailureClass.TRANSIENT, True)}
+
+
+async def test_a_response_before_the_request_accepts_no_mail() -> None:
+    api = EMAIL_APIS["mailgun"]
+    first, second = a_mail(), a_mail()
+    source = ListSource([first])
+    writers = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"=_form--\r\n")
+        writer.write(api.accepted if len(writers) == 1 else answer(503))
+        await reader.read()
+
+    async with listening(serve) as port:
+        session = api.provider(port).session()
+        await session.deliver(source)
+        writers[0].write(api.accepted)
+        await connections_completed()
+        source.waiting.append(second)
+        await session.deliver(source)
+        await session.close()
+    assert isinstance(source.result(first), Sent)
+    assert source.failure(second).kind is FailureClass.PROVIDER
 
 
 @pytest.mark.parametrize("announced", [True, False])
