@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
-from outbox_relay.channels.http.email_api import api_account, parts_of, refusal
-from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request, message_id_in
+from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -99,7 +99,7 @@ class BrevoApi:
     def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
         if response.is_success:
-            return Sent(self.name, message_id_in(response.json_object.get("messageId")))
+            return acceptance(self.name, response, response.json_object.get("messageId"))
         return self._refusal(response)
 
     def account_request(self) -> HttpRequest:

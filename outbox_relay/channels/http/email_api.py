@@ -9,16 +9,16 @@ import re
 import ssl
 from binascii import a2b_qp
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
-from outbox_relay.channels.http.session import HttpResponse
+from outbox_relay.channels.http.session import HttpResponse, message_id_in
 from outbox_relay.channels.urls import ProviderUrl, beside_urls, ssl_context
 from outbox_relay.failures.http import HttpRule, http_rule_for
-from outbox_relay.model import Failure
+from outbox_relay.model import Failure, FailureClass, Sent
 from shared.urls import host_and_port, is_loopback, is_web_url
 
 _COMPOSED_BY_API = re.compile(
@@ -77,6 +77,24 @@ def _key(url: ProviderUrl, file: str | None) -> str:
     if not (key and key.isascii() and key.isprintable()):
         raise ValueError(f"has a {url.scheme} URL with a key that cannot stand in a header")
     return key
+
+
+def acceptance(api: str, response: HttpResponse, message_id: object) -> Sent | Failure:
+    """Return the result of a 2xx. ``message_id`` is what the API promises to return.
+
+    A wrong host or endpoint may respond to everything with 200 and a page. Its messages must not count as accepted.
+    """
+    found, content = message_id_in(message_id), response.content.strip()
+    if found:
+        return Sent(api, found)
+    if content and not content.startswith(b"{"):
+        return response.failure(
+            api, FailureClass.PROVIDER, detail="not the API: check host and endpoint", is_about_message=False
+        )
+    if content and not response.json_object:
+        return Sent(api)  # the body was cut off
+    unknown = response.failure(api, FailureClass.TRANSIENT, detail="without a message id", is_about_message=False)
+    return replace(unknown, maybe_accepted=True)
 
 
 def refusal(

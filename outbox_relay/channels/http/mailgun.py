@@ -9,8 +9,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from outbox_relay.channels.http.email_api import api_account, refusal
-from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, message_id_in
+from outbox_relay.channels.http.email_api import acceptance, api_account, refusal
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -81,7 +81,7 @@ class MailgunApi:
         """Interpret the response as the message's result."""
         body = response.json_object
         if response.is_success:
-            return Sent(self.name, message_id_in(body.get("id")))
+            return acceptance(self.name, response, body.get("id"))
         return refusal(self.name, RULES, response, text=body.get("message") or response.text)
 
     def account_request(self) -> HttpRequest:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from email.utils import formataddr
 from typing import Any
 
-from outbox_relay.channels.http.email_api import api_account, parts_of, refusal
-from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request, message_id_in
+from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -114,7 +114,7 @@ class PostmarkApi:
     def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
         if response.is_success:
-            return Sent(self.name, message_id_in(response.json_object.get("MessageID")))
+            return acceptance(self.name, response, response.json_object.get("MessageID"))
         return self._refusal(response)
 
     def account_request(self) -> HttpRequest:
@@ -125,6 +125,8 @@ class PostmarkApi:
         """Return whether the token is wrong, or the server only pretends to send."""
         if not response.is_success:
             return self._refusal(response).error
+        if not response.json_object:
+            return "the response is not the API's: check host and endpoint"
         is_sandbox = response.json_object.get("DeliveryType") == "Sandbox"
         return "the server is a sandbox, which delivers no mail: use the token of a live server" if is_sandbox else None
 

@@ -11,8 +11,8 @@ from email.utils import formataddr
 from hashlib import blake2b
 from typing import Any
 
-from outbox_relay.channels.http.email_api import api_account, parts_of, refusal
-from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request, message_id_in
+from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -110,7 +110,7 @@ class ResendApi:
         """Interpret the response as the message's result."""
         body = response.json_object
         if response.is_success:
-            return Sent(self.name, message_id_in(body.get("id")))
+            return acceptance(self.name, response, body.get("id"))
         return self._refusal(response)
 
     def account_request(self) -> HttpRequest:

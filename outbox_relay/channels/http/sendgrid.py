@@ -7,10 +7,11 @@ It has no idempotency key: a mail whose response was lost may be delivered twice
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
-from outbox_relay.channels.http.email_api import api_account, parts_of, refusal
-from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request, message_id_in
+from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -99,7 +100,9 @@ class SendgridApi:
     def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result. The first error decides."""
         if response.is_success:
-            return Sent(self.name, message_id_in(response.headers.get("X-Message-Id")))
+            message_id = response.headers.get("X-Message-Id")
+            is_documented = response.status == HTTPStatus.ACCEPTED and not response.content
+            return Sent(self.name) if is_documented and not message_id else acceptance(self.name, response, message_id)
         return self._refusal(response)
 
     def account_request(self) -> HttpRequest:

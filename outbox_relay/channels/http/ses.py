@@ -16,8 +16,8 @@ from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
-from outbox_relay.channels.http.email_api import api_account, refusal
-from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, message_id_in
+from outbox_relay.channels.http.email_api import acceptance, api_account, refusal
+from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -148,7 +148,7 @@ class SesApi:
     def interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response as the message's result."""
         if response.is_success:
-            return Sent(self.name, message_id_in(response.json_object.get("MessageId")))
+            return acceptance(self.name, response, response.json_object.get("MessageId"))
         return self._refusal(response)
 
     def account_request(self) -> HttpRequest:
@@ -164,6 +164,8 @@ class SesApi:
         if not response.is_success:
             failure = self._refusal(response)
             return None if "AccessDenied" in failure.error else failure.error
+        if not account:
+            return "the response is not the API's: check host and endpoint"
         if account.get("SendingEnabled") is False:
             return "the account may not send: see the reputation dashboard"
         if account.get("ProductionAccessEnabled") is False:

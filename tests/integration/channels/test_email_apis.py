@@ -110,6 +110,24 @@ async def test_an_unknown_refusal_is_the_providers_until_it_accepts_other_mails(
     assert (failure.kind, failure.is_about_message) == (FailureClass.PROVIDER, True)
 
 
+@pytest.mark.parametrize(
+    ("reply", "kind", "maybe_accepted"),
+    [
+        (answer(200, b"<html>Welcome</html>"), FailureClass.PROVIDER, False),
+        (answer(200, b'{"message": "failed"}'), FailureClass.TRANSIENT, True),
+        (answer(200), FailureClass.TRANSIENT, True),
+    ],
+)
+@pytest.mark.parametrize("name", [name for name in EMAIL_APIS if name != "https+mime"])
+async def test_a_success_without_a_message_id_is_no_acceptance(
+    name: str, reply: bytes, kind: FailureClass, *, maybe_accepted: bool
+) -> None:
+    mail = a_mail()
+    async with HttpGateway(reply) as gateway:
+        failure = (await deliver(EMAIL_APIS[name].provider(gateway.port), mail)).failure(mail)
+    assert (failure.kind, failure.maybe_accepted) == (kind, maybe_accepted)
+
+
 async def outcomes(reply: Reply, *, seconds: float, scheme: str = "http") -> set[tuple[FailureClass, bool]]:
     """Return how a mail fares with each provider, if its server gives that reply: its failure class and phase."""
     mail = a_mail()
