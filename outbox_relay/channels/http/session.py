@@ -42,6 +42,9 @@ because the server may close the old one just when the relay sends a message."""
 NOT_ABOUT_MESSAGE = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that are about our account, our rate or a server behind the gateway, and not about the message."""
 
+SECRET_HEADERS = frozenset({"authorization", "x-amz-security-token", "x-postmark-server-token", "api-key"})
+"""Request headers with secrets, after a scheme such as Bearer if there is one."""
+
 log = get_logger("relay.http")
 
 
@@ -253,7 +256,8 @@ class Exchange:
                 )
         self._connection = cast(_Response, response).connection_used
         try:
-            return HttpResponse(response.status, response.headers, await _content(response))
+            content = _without_secrets(request.headers, await _content(response))
+            return HttpResponse(response.status, response.headers, content)
         finally:
             response.close()
 
@@ -359,6 +363,14 @@ def _cause_of(error: BaseException) -> BaseException:
             return ConnectionAbortedError("the URL is not valid")
         case _:
             return root_cause(error.__cause__ if isinstance(error, aiohttp.ClientError) and error.__cause__ else error)
+
+
+def _without_secrets(sent: Mapping[str, str], content: bytes) -> bytes:
+    """Remove the request's secrets from a response that quotes them, because operators see its text."""
+    for name, value in sent.items():
+        if name.lower() in SECRET_HEADERS:
+            content = content.replace(value.rpartition(" ")[2].encode(), "…".encode())
+    return content
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:

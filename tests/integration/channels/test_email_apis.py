@@ -103,6 +103,21 @@ async def test_a_documented_refusal_has_its_class_and_its_meaning(api: EmailApi,
         assert not failure.is_about_message
 
 
+async def test_a_refusal_that_quotes_the_request_shows_no_secret(api: EmailApi) -> None:
+    mail, quoted = a_mail(), []
+
+    def quote(request: Request) -> bytes:
+        secrets = {"authorization", "x-postmark-server-token", "api-key"} & request.headers.keys()
+        quoted.extend(request.headers[name].rpartition(" ")[2] for name in secrets)
+        return answer(400, " ".join(["You sent", *quoted]).encode())
+
+    async with HttpGateway(quote) as gateway:
+        failure = (await deliver(api.provider(gateway.port), mail)).failure(mail)
+    assert quoted
+    assert "You sent …" in failure.error
+    assert not [secret for secret in quoted if secret in failure.error]
+
+
 async def test_an_unknown_refusal_is_the_providers_until_it_accepts_other_mails(api: EmailApi) -> None:
     mail = a_mail()
     async with HttpGateway(answer(418, b"{}")) as gateway:
