@@ -7,14 +7,16 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from threading import Timer
 from typing import Any, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
@@ -28,6 +30,10 @@ from shared.texts import printable
 
 REQUEST_SECONDS = 10.0
 """For each step of the request: connect, send, and each read."""
+
+LONGEST_REQUEST_SECONDS = 30.0
+"""For the whole response. Otherwise a server that sends a byte now and then would block all logins, and the end of the
+relay, because no other request starts meanwhile."""
 
 LONGEST_WAIT_SECONDS = 20.0
 """How long a login waits for a token. The request itself goes on, because its response may have a new refresh token."""
@@ -263,17 +269,39 @@ def _post(url: str, form: Mapping[str, str], context: ssl.SSLContext | None) -> 
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=REQUEST_SECONDS)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     try:
-        connection.request("POST", parts._replace(scheme="", netloc="").geturl() or "/", urlencode(form), headers)
-        response = connection.getresponse()
-        return (
-            response.status,
-            {name.lower(): value for name, value in response.headers.items()},
-            response.read(LONGEST_RESPONSE_BYTES),
-        )
+        connection.connect()
+        with _time_limit(connection.sock):
+            connection.request("POST", parts._replace(scheme="", netloc="").geturl() or "/", urlencode(form), headers)
+            with connection.getresponse() as response:
+                content = response.read(LONGEST_RESPONSE_BYTES)
+        return response.status, {name.lower(): value for name, value in response.headers.items()}, content
     except HTTPException as error:
         raise ConnectionResetError(f"the token endpoint sent no HTTP response: {type(error).__name__}") from error
     finally:
         connection.close()
+
+
+@contextmanager
+def _time_limit(connection: socket.socket) -> Iterator[None]:
+    """Shut the connection down after LONGEST_REQUEST_SECONDS, and raise TimeoutError."""
+    is_late = False
+
+    def end() -> None:
+        nonlocal is_late
+        is_late = True
+        with suppress(OSError):  # the server has just closed it
+            # Not the method of SSLSocket, which another thread must not call during a read.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = Timer(LONGEST_REQUEST_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if is_late:
+        raise TimeoutError("no whole response in time")
 
 
 def _json_object(content: bytes) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from outbox_relay.metrics import PROVIDER_FAILURES
 from outbox_relay.model import Failure, FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.http_gateway import Silence, answer
+from tests.support.listening import listening
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer
 from tests.support.smtp_sessions import session_to
@@ -228,6 +230,25 @@ async def test_a_login_does_not_wait_for_a_silent_endpoint_for_ever(
     issuer.reply = Silence.HANG
     failure = await failure_of(server, issuer, tmp_path)
     assert failure.error == "token request failed: no response in time"
+
+
+async def test_an_endpoint_that_responds_byte_by_byte_does_not_block_later_requests(
+    issuer: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(tokens, "LONGEST_REQUEST_SECONDS", 0.2)
+    source = issuer.source(tmp_path)
+    async with listening(drip) as port:
+        monkeypatch.setattr(source, "_endpoint", replace(source._endpoint, url=f"http://127.0.0.1:{port}/"))  # noqa: SLF001
+        with pytest.raises(TokenError, match="token request failed: no whole response in time"):
+            await source.current()
 
 
 async def test_a_new_refresh_token_replaces_the_one_in_the_file(issuer: TokenServer, tmp_path: Path) -> None:
