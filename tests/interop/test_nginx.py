@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from threading import Event, Thread
@@ -22,9 +21,9 @@ PATIENT = "from shared.db import engine; engine.POOL_TIMEOUT_SECONDS = 60; from 
 PATIENT_API = ("python", "-c", PATIENT.format(cli="api_service.cli"))
 PATIENT_CONSOLE = ("python", "-c", PATIENT.format(cli="operator_console.web.cli"))
 RESTARTS = 5
-REQUESTS_PER_SECOND = 50
-MOST_AT_ONCE = 500
-"""The requests that wait for ten seconds of a restart. Each takes a thread."""
+SENDERS = 20
+"""So many requests wait during a restart, however long it takes."""
+PAUSE_SECONDS = 0.4
 BETWEEN_RESTARTS = 50
 """Requests that end between two restarts."""
 
@@ -48,36 +47,38 @@ def proxied(listener: socket.socket, **headers: str) -> Iterator[httpx.Client]:
 
 
 class Load:
-    """Requests at a steady rate, even while earlier ones wait, from the start of the block to its end."""
+    """Requests of several senders at a steady rate, from the start of the block to its end."""
 
     def __init__(self, send: Callable[[int], httpx.Response]) -> None:
         self._send = send
-        self._results: list[Future[str]] = []
+        self._numbers = count()
+        self._results: list[str] = []
         self._stop = Event()
-        self._thread = Thread(target=self._run)
+        self._senders = [Thread(target=self._run, args=[share / SENDERS]) for share in range(SENDERS)]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for sender in self._senders:
+            sender.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        self._thread.join()
+        for sender in self._senders:
+            sender.join()
 
     def wait_for_more(self) -> None:
-        """Wait until further requests have ended."""
+        """Wait until further requests have ended. They are more than the senders, so most began after this call."""
         expected = len(self._results) + BETWEEN_RESTARTS
-        eventually(lambda: sum(result.done() for result in list(self._results)) >= expected, seconds=120)
+        eventually(lambda: len(self._results) >= expected, seconds=120)
 
     def failures(self) -> list[str]:
-        return [failure for result in self._results if (failure := result.result())]
+        return [failure for failure in self._results if failure]
 
-    def _run(self) -> None:
-        with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-            for number in count():
-                self._results.append(pool.submit(self._failure_of, number))
-                if self._stop.wait(1 / REQUESTS_PER_SECOND):
-                    return
+    def _run(self, offset: float) -> None:
+        self._stop.wait(offset * PAUSE_SECONDS)
+        while not self._stop.is_set():
+            self._results.append(self._failure_of(next(self._numbers)))
+            self._stop.wait(PAUSE_SECONDS)
 
     def _failure_of(self, number: int) -> str:
         try:
