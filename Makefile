@@ -71,7 +71,7 @@ interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy,
 	@$(PYTHON) -m venv $(VENV)/moto && \
 	$(BIN)/uv pip install --quiet --python $(VENV)/moto/bin/python 'moto[ses]==$(MOTO)' flask flask-cors \
 	|| echo "moto cannot be installed: the tests with it are skipped"
-	@$(BIN)/pytest --numprocesses 2 tests/interop
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/interop
 
 .PHONY: test-shipping
 test-shipping: $(READY) ## build the wheel and the image, install and start them apart from this machine

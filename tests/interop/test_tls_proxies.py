@@ -2,19 +2,19 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from devstack.cluster import Cluster
 from shared.reports.return_paths import Gateway
-from tests.support.callbacks import path_for, reports, running_receiver
-from tests.support.consoles import operators_token, running_console
-from tests.support.databases import Database
+from tests.support.callbacks import RunningReceiver, path_for, reports, running_receiver
+from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.databases import Database, fresh_database
 from tests.support.forwarding import TcpProxy, forwarding
-from tests.support.processes import HASTY_API, running_api
+from tests.support.processes import HASTY_API, RunningApi, running_api
 from tests.support.tls_proxies import OPERATOR, PROXIES, TlsProxy
 
 ADA, BOB = "127.0.0.3", "127.0.0.4"
@@ -25,25 +25,39 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def served(name: str, database: Database) -> Iterator[tuple[TlsProxy, TcpProxy]]:
-    """A proxy in front of the API, and the connections between both. Nothing serves the console."""
+@pytest.fixture(scope="module")
+def database(cluster: Cluster) -> Iterator[Database]:
+    """The database of this file's processes."""
+    with fresh_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def api(database: Database) -> Iterator[RunningApi]:
     settings = {"TRUSTED_PROXIES": "1", "RATE_LIMITS": "on", "LIMIT_REGISTRATIONS_PER_NETWORK": "3/hour"}
-    with (
-        running_api(database, command=HASTY_API, **settings) as api,
-        forwarding(0, to=port_of(api.base_url)) as upstream,
-        PROXIES[name](upstream.port, console=1) as proxy,
-    ):
+    with running_api(database, command=HASTY_API, **settings) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def console(database: Database) -> Iterator[RunningConsole]:
+    with running_console(database, TRUSTED_PROXIES="1", CONSOLE_URL="https://127.0.0.1") as console:
+        yield console
+
+
+@pytest.fixture(scope="module")
+def receiver(database: Database) -> Iterator[RunningReceiver]:
+    with running_receiver(database) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def served(name: str, database: Database, api: RunningApi) -> Iterator[tuple[TlsProxy, TcpProxy]]:
+    """A proxy in front of the API, and the connections between both. Nothing serves the console."""
+    with database.connect() as owner:
+        owner.execute("truncate rate_limits")
+    with forwarding(0, to=port_of(api.base_url)) as upstream, PROXIES[name](upstream.port, console=1) as proxy:
         yield proxy, upstream
-
-
-@contextmanager
-def proxied_console(name: str, database: Database) -> Iterator[TlsProxy]:
-    with (
-        running_console(database, TRUSTED_PROXIES="1", CONSOLE_URL="https://127.0.0.1") as console,
-        PROXIES[name](1, port_of(console.base_url)) as proxy,
-    ):
-        yield proxy
 
 
 def test_clients_are_counted_apart_and_a_forged_header_does_not_help(served: tuple[TlsProxy, TcpProxy]) -> None:
@@ -81,10 +95,9 @@ def test_a_request_reaches_the_api_once_it_is_complete(served: tuple[TlsProxy, T
         assert slow.recv(1 << 16).startswith(b"HTTP/1.1 202 ")
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-def test_clients_cannot_reach_health_and_metrics(served: tuple[TlsProxy, TcpProxy], path: str) -> None:
+def test_clients_cannot_reach_health_and_metrics(served: tuple[TlsProxy, TcpProxy]) -> None:
     with served[0].client(ADA) as client:
-        assert client.get(path).status_code == 404
+        assert [client.get(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [404] * 3
 
 
 def test_a_body_that_is_too_large_is_rejected(served: tuple[TlsProxy, TcpProxy]) -> None:
@@ -103,13 +116,15 @@ def test_nginx_redirects_plain_http(served: tuple[TlsProxy, TcpProxy], name: str
     assert (response.status_code, response.headers["Location"]) == (308, "https://signup.example.org/docs?a=b")
 
 
-def test_operators_sign_in_to_the_console_from_their_networks_only(name: str, database: Database) -> None:
+def test_operators_sign_in_to_the_console_from_their_networks_only(
+    name: str, database: Database, console: RunningConsole
+) -> None:
     with (
-        proxied_console(name, database) as proxy,
+        PROXIES[name](1, port_of(console.base_url)) as proxy,
         proxy.client(OPERATOR, of=proxy.console) as operator,
         proxy.client(ADA, of=proxy.console) as stranger,
     ):
-        form = {"token": operators_token(database)}
+        form = {"token": operators_token(database, name=name)}
         signed_in = operator.post("/sign-in", data=form, headers={"Sec-Fetch-Site": "same-origin"})
         assert signed_in.status_code == 303
         assert operator.get("/", follow_redirects=True).status_code == 200
@@ -117,15 +132,17 @@ def test_operators_sign_in_to_the_console_from_their_networks_only(name: str, da
         assert stranger.get("/sign-in").status_code == 403
 
 
-def test_gateways_reach_the_callbacks_and_nothing_else(name: str, database: Database) -> None:
+def test_gateways_reach_the_callbacks_and_nothing_else(
+    name: str, database: Database, receiver: RunningReceiver
+) -> None:
     with (
-        running_receiver(database) as receiver,
         PROXIES[name](1, 1, port_of(receiver.base_url)) as proxy,
         proxy.client(ADA, of=proxy.callbacks) as gateway,
     ):
-        path = path_for(Gateway.JSON, uuid4())
+        message_id = uuid4()
+        path = path_for(Gateway.JSON, message_id)
         assert gateway.post(path, json={"status": "delivered"}).status_code == 204
-        assert [kind for (kind,) in reports(database, "kind")] == ["delivered"]
+        assert [kind for of, kind in reports(database, "message_id, kind") if of == message_id] == ["delivered"]
         assert gateway.post(path, json={"status": "a" * 20_000}).json()["code"] == "body_too_large"
         asked = len(receiver.log_lines())
         for other in ("/", "/readyz", "/metrics", "/v1/registrations"):
