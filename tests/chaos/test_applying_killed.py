@@ -25,6 +25,8 @@ KILLS = 3
 EACH = 30
 """New receipts for each kill."""
 GATEWAYS = 4
+PAUSE_SECONDS = 0.3
+"""Shorter than the start of a receiver, so that some calls get no answer."""
 SETTINGS = {
     "FEEDBACK_KEYS": FEEDBACK_KEYS,
     "RELAY_MAINTENANCE_SECONDS": "1",
@@ -69,7 +71,7 @@ class Gateways:
     def send(self, share: int) -> None:
         """Send one gateway's share of the receipts until the end."""
         with httpx.Client(base_url=self._url, timeout=10) as client:
-            while not self.stopping.wait(0.1):
+            while not self.stopping.wait(PAUSE_SECONDS):
                 for message_id, path in self._paths[share : self.known : GATEWAYS]:
                     with suppress(httpx.TransportError):
                         receipt = {"status": "failed", "code": "invalid_recipient"}
