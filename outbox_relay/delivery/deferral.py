@@ -1,7 +1,7 @@
-"""Deferrals: decide when a due message waits without spending an attempt, and for how long. No IO.
+"""Deferrals: the outcomes of due messages that wait without spending an attempt, with their delays. No IO.
 
-A message is deferred for reasons that are not its own: no provider can take it, its provider has failed, a key is
-missing, or this relay cannot finish it within its lease.
+The callers decide which messages are deferred, for reasons that are not the message's own: no provider can take it, its
+provider has failed, its template is paused, a key is missing, or this relay cannot finish it within its lease.
 """
 
 from datetime import timedelta
@@ -16,7 +16,7 @@ KEY_PAUSE = timedelta(minutes=1)
 may get it later."""
 
 SHORTEST_DEFERRAL = timedelta(seconds=1)
-"""While no provider can be tried."""
+"""The shortest delay of a message while no provider can be tried."""
 
 RELEASED = Deferred(timedelta(0))
 """The outcome of a message that was claimed but not submitted. It is due at once, at its old place in the queue."""

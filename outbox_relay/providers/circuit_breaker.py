@@ -63,7 +63,7 @@ class CircuitBreaker:
         return timedelta(seconds=max(self.open_until - now, 0.0) if self.consecutive_opens else 0.0)
 
     def failed(self, now: float, *, jitter: float, at_least: timedelta = NOTHING) -> bool:
-        """Record a failure; return whether the breaker is now open again or for longer.
+        """Record a failure; return whether it opened the breaker or extended the time that it stays open.
 
         The breaker opens in each of these cases: the provider asks for a pause (``at_least``); a probe fails; the last
         FAILURES_IN_A_ROW attempts failed (or all, if there were fewer); at least SHARE_OF_FAILURES of the attempts
@@ -108,7 +108,10 @@ class CircuitBreaker:
             self.open_until = now + open_for
 
     def _open(self, now: float, jitter: float, at_least: timedelta) -> None:
-        """Open for twice as long as the last time. ``jitter`` (0 to 1) shortens the pause by up to half."""
+        """Open for a second at first and twice as long each further time, up to LONGEST_PAUSE_SECONDS.
+
+        ``jitter`` (0 to 1) shortens the pause by up to half, and ``at_least`` may lengthen it.
+        """
         if not self.consecutive_opens and now - self._closed_at < WINDOW_SECONDS:
             # The breaker closed only a short time ago: continue with the doubled pauses.
             self.consecutive_opens = self._opens_before_close

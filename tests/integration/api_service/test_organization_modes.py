@@ -105,7 +105,9 @@ def test_the_activation_founds_the_organization_and_sign_in_works_meanwhile(api:
     api.rows(PROVISIONED)
     refreshed = api.client.post("/v1/sessions/refresh", json={"refresh_token": activated["refresh_token"]})
     assert claim_in(refreshed.json) == claim | {"status": "ready"}
-    assert [message.template for message in api.messages(ada)] == ["organization", "welcome", "activation"]
+    # One transaction enqueues the first two, so their times are the same.
+    *newest, oldest = [message.template for message in api.messages(ada)]
+    assert (set(newest), oldest) == ({"organization", "welcome"}, "activation")
 
 
 def test_a_link_founds_the_organization_too(api: ApiUnderTest) -> None:
