@@ -1,4 +1,1 @@
-"""The schema of organizations' databases, and the `tenants` command that upgrades them and renews their passwords.
-
-The relay imports ``schema`` only and so starts without alembic. Alembic runs in a separate process.
-"""
+"""The schemas of organizations' databases, and the `tenants` command that upgrades them."""

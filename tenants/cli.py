@@ -1,5 +1,6 @@
 """`tenants`: upgrades organizations' databases, and renews their passwords after a key change."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,9 @@ import psycopg
 from shared.command_line import version_option
 from shared.db.errors import connection_failure_of
 from shared.settings import read_or_exit
+from tenants.application import ApplicationMigrations
 from tenants.databases import Result, connect, databases_behind, organization_databases, renew_passwords, upgrade_all
-from tenants.schema import HEAD
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
-from tenants.upgrade_process import upgrade_from
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,10 +23,13 @@ def main() -> None:
     """Group the commands."""
 
 
-@main.command("upgrade", hidden=True)
-def upgrade_command() -> None:
-    """Upgrade the databases whose URLs arrive on standard input. For Signpost's own processes."""
-    upgrade_from(sys.stdin, sys.stdout)
+@main.command("alembic", hidden=True)
+@click.argument("folder")
+def alembic_command(folder: str) -> None:
+    """Upgrade the database of DATABASE_URL with an Alembic environment. For Signpost's own processes."""
+    from tenants.alembic_folder import upgrade_by_alembic  # noqa: PLC0415 - other commands need no alembic
+
+    upgrade_by_alembic(folder, os.environ["DATABASE_URL"])
 
 
 @main.command("migrate")
@@ -34,16 +37,17 @@ def upgrade_command() -> None:
     "--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="Number of concurrent upgrades."
 )
 def migrate_command(at_once: int) -> None:
-    """Upgrade every organization's database to this release's revision.
+    """Upgrade every organization's database to the application's revision in ORGANIZATION_MIGRATIONS.
 
     Databases that have it already are skipped, so you can repeat an interrupted run. A failure stops no other upgrade.
     The command lists failures at the end and exits with 1.
     """
-    url = read_or_exit(TenantsSettingsSchema()).provision_database_url
+    settings = read_or_exit(TenantsSettingsSchema())
+    url, migrations = settings.provision_database_url, settings.organization_migrations or ApplicationMigrations()
     with _exiting_without_server():
-        behind = databases_behind(url)
-    results = _with_progress(upgrade_all(url, behind, at_once), len(behind))
-    _report_and_exit(f"revision {HEAD}", "upgraded", results)
+        behind = databases_behind(url, migrations.revision)
+    results = _with_progress(upgrade_all(url, migrations, behind, at_once), len(behind))
+    _report_and_exit(f"revision {migrations.revision or 'none'}", "upgraded", results)
 
 
 @main.command("passwords")
@@ -78,7 +82,7 @@ def _report_and_exit(subject: str, done: str, results: Sequence[Result]) -> NoRe
     failed = [result for result in results if result.error]
     click.echo(f"{subject}: {len(results) - len(failed)} {done}, {len(failed)} failed")
     for each in failed:
-        click.echo(f"  {each.database}: {each.error['error']} {each.error['sqlstate'] or ''}".rstrip())
+        click.echo(f"  {each.database}: {each.error}")
     sys.exit(1 if failed else 0)
 
 

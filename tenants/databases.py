@@ -1,13 +1,11 @@
 """Upgrade all organizations' databases, or renew the passwords of their roles.
 
-Each database is independent. The databases show which of them still need it, so an interrupted run can be repeated.
+Each database is independent and records its revision, so an interrupted run can be repeated.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import Any
 
 import psycopg
@@ -15,26 +13,28 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from shared.db.connection_settings import CONNECT_TIMEOUT_SECONDS, UTF8, driver_url
-from shared.db.errors import describe
 from shared.secrets import tenant_password
-from tenants.schema import VERSION_TABLE, is_behind, is_organization_database, organization_id_of
-from tenants.upgrade_process import ErrorFields, UpgradeProcess
+from tenants.application import ApplicationMigrations, run
+from tenants.schema import HAS_BEEN_USED, RECORD_REVISION, SCHEMA, is_organization_database, organization_id_of
 
 OWNED = """
 select datname from pg_database
  where datdba = (select oid from pg_roles where rolname = current_user) order by datname
 """
 
+# Members can take the same advisory lock in their database. That must not delay all other organizations for long.
+LOCK = "set lock_timeout = '20s'; select pg_advisory_lock(hashtext('signpost'))"
+
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome for one database. ``error`` is empty after success."""
+    """The outcome for one database. ``error`` is None after success."""
 
     database: str
-    error: ErrorFields
+    error: str | None
 
 
-def connect(url: str, purpose: str) -> psycopg.Connection[Any]:
+def connect(url: str, purpose: str = "migrate") -> psycopg.Connection[Any]:
     """Connect in autocommit."""
     return psycopg.connect(
         driver_url(url),
@@ -50,44 +50,57 @@ def organization_databases(connection: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in connection.execute(OWNED) if is_organization_database(name)]
 
 
-def databases_behind(url: str) -> list[str]:
-    """Return the databases that lack a migration of this release, oldest organization first.
+def databases_behind(url: str, revision: str) -> list[str]:
+    """Return the databases with another revision, oldest organization first.
 
     The list includes databases that cannot be read. Their upgrade reports the reason.
     """
-    with connect(url, "migrate") as connection:
+    with connect(url) as connection:
         names = organization_databases(connection)
-    return [name for name in names if _needs_upgrade(url, name)]
+    return [name for name in names if _needs_upgrade(url_of(url, name), revision)]
 
 
-def _needs_upgrade(url: str, database: str) -> bool:
+def _needs_upgrade(url: str, revision: str) -> bool:
     try:
-        with connect(url_of(url, database), "migrate") as connection:
-            row = connection.execute(f"select version_num from public.{VERSION_TABLE}").fetchone()  # noqa: S608 - a fixed name
+        with connect(url) as connection:
+            return _revision_of(connection) != revision
     except psycopg.Error:
         return True
-    return row is None or is_behind(row[0])
 
 
-def upgrade_all(url: str, databases: list[str], concurrency: int) -> Iterator[Result]:
-    """Upgrade the databases with ``concurrency`` processes, and yield results as they complete."""
-    processes: SimpleQueue[UpgradeProcess] = SimpleQueue()
+def _revision_of(connection: psycopg.Connection[Any]) -> str | None:
+    row = connection.execute("select revision from signpost.database").fetchone()
+    return row[0] if row else None
 
-    def upgrade(database: str) -> ErrorFields:
-        process = processes.get()
+
+def upgrade_all(
+    url: str, migrations: ApplicationMigrations, databases: list[str], concurrency: int
+) -> Iterator[Result]:
+    """Upgrade the databases, ``concurrency`` at once, and yield results as they complete."""
+    with ThreadPoolExecutor(concurrency) as threads:
+        running = {threads.submit(upgrade_one, url_of(url, name), migrations): name for name in databases}
         try:
-            return process.upgrade(url_of(url, database))
+            for future in as_completed(running):
+                yield Result(running[future], future.result())
         finally:
-            processes.put(process)
+            threads.shutdown(cancel_futures=True)
 
-    with ExitStack() as stack:
-        for _ in range(min(concurrency, len(databases))):
-            processes.put(stack.enter_context(UpgradeProcess()))
-        threads = stack.enter_context(ThreadPoolExecutor(concurrency))
-        stack.callback(threads.shutdown, cancel_futures=True)
-        running = {threads.submit(upgrade, name): name for name in databases}
-        for future in as_completed(running):
-            yield Result(running[future], future.result())
+
+def upgrade_one(url: str, migrations: ApplicationMigrations) -> str | None:
+    """Upgrade one database, and return the reason if that failed. Another run may have upgraded it meanwhile."""
+    try:
+        with connect(url) as connection:
+            connection.execute(LOCK)
+            connection.execute(SCHEMA)
+            if _revision_of(connection) == migrations.revision:
+                return None
+            [(is_used,)] = connection.execute(HAS_BEEN_USED)
+            reason = run(migrations, url, connection.fileno())
+            if reason is None:
+                connection.execute(RECORD_REVISION, [migrations.revision, is_used])
+            return reason
+    except psycopg.Error as error:
+        return reason_of_error(error)
 
 
 def renew_passwords(
@@ -102,9 +115,14 @@ def renew_passwords(
         try:
             connection.execute(statement)
         except psycopg.Error as error:
-            yield Result(name, describe(error))
+            yield Result(name, reason_of_error(error))
         else:
-            yield Result(name, {})
+            yield Result(name, None)
+
+
+def reason_of_error(error: psycopg.Error) -> str:
+    """Return the error in one line, without values."""
+    return " ".join(filter(None, (type(error).__name__, error.sqlstate)))
 
 
 def url_of(url: str, database: str) -> str:

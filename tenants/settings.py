@@ -1,25 +1,42 @@
-"""Settings of `tenants`."""
+"""Settings of `tenants`, and the setting that it shares with the relays."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from marshmallow import ValidationError
 
 from shared.secrets import SecretKeys
-from shared.settings import DatabaseUrl, KeyRing, SettingsSchema
+from shared.settings import DatabaseUrl, KeyRing, SettingsSchema, Text
+
+if TYPE_CHECKING:
+    from tenants.application import ApplicationMigrations
 
 
-@dataclass(frozen=True)
-class TenantsSettings:
-    """Settings of `tenants migrate`."""
+class OrganizationMigrations(Text):
+    """The application's migrations of organizations' databases."""
 
-    provision_database_url: str = field(repr=False)
+    def __init__(self) -> None:
+        super().__init__(
+            "ORGANIZATION_MIGRATIONS",
+            "The application's migrations of organizations' databases: the folder of an Alembic environment, or a"
+            " revision and the command that upgrades the database of DATABASE_URL to it. Without it, databases start"
+            " empty.",
+            unit="folder or `REVISION: COMMAND`",
+            default=None,
+        )
+
+    def parse(self, text: str) -> Any:
+        """Return the command and its revision."""
+        from tenants.application import migrations_of  # noqa: PLC0415 - an option
+
+        try:
+            return migrations_of(text)
+        except (OSError, ValueError) as error:
+            raise ValidationError(str(error)) from error
 
 
-class TenantsSettingsSchema(SettingsSchema):
-    """Environment variables of these settings."""
-
-    result: ClassVar[type[TenantsSettings]] = TenantsSettings
-
-    provision_database_url = DatabaseUrl(
+def _provision_database_url() -> DatabaseUrl:
+    return DatabaseUrl(
         "PROVISION_DATABASE_URL",
         "The server of organizations' databases, without a pooler; log in as the role that creates them.",
         is_secret=True,
@@ -27,17 +44,36 @@ class TenantsSettingsSchema(SettingsSchema):
 
 
 @dataclass(frozen=True)
-class PasswordsSettings(TenantsSettings):
-    """Settings of `tenants passwords`."""
+class TenantsSettings:
+    """Settings of `tenants migrate`."""
 
-    secret_keys: SecretKeys
+    provision_database_url: str = field(repr=False)
+    organization_migrations: "ApplicationMigrations | None"
 
 
-class PasswordsSettingsSchema(TenantsSettingsSchema):
+class TenantsSettingsSchema(SettingsSchema):
     """Environment variables of these settings."""
 
-    result: ClassVar[type[TenantsSettings]] = PasswordsSettings
+    result: ClassVar[type[TenantsSettings]] = TenantsSettings
 
+    provision_database_url = _provision_database_url()
+    organization_migrations = OrganizationMigrations()
+
+
+@dataclass(frozen=True)
+class PasswordsSettings:
+    """Settings of `tenants passwords`."""
+
+    provision_database_url: str = field(repr=False)
+    secret_keys: SecretKeys = field(repr=False)
+
+
+class PasswordsSettingsSchema(SettingsSchema):
+    """Environment variables of these settings."""
+
+    result: ClassVar[type[PasswordsSettings]] = PasswordsSettings
+
+    provision_database_url = _provision_database_url()
     secret_keys = KeyRing(
         "SECRET_KEYS",
         "`id:base64,id:base64`, as for the relays; passwords are derived from the first.",

@@ -23,7 +23,6 @@ from outbox_relay.provisioning.server import CONNECTIONS_PER_ORGANIZATION, Provi
 from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
 from shared.vocabulary import HealthStatus
-from tenants.schema import REVISIONS
 
 ROUNDS_BETWEEN_COUNTS = 12
 """Update the gauges at least once in this many rounds, because other relays may have checked organizations."""
@@ -39,7 +38,7 @@ with due as (
      order by check_due_at limit %(limit)s for update skip locked)
 update organizations set check_due_at = now() + %(period)s * (0.9 + 0.2 * random())
  where id = any(array(select id from due))
-returning id, name, country, founder_id, now()
+returning id, now()
 """
 
 # A check may take seconds. Meanwhile, a repair or a later check may write a newer result, which must not be
@@ -73,7 +72,7 @@ RECORD_RESTORED = (
 )
 
 COUNT_BY_HEALTH = """
-select coalesce(health, 'unknown'), count(*), count(*) filter (where revision = any(%s))
+select coalesce(health, 'unknown'), count(*), count(*) filter (where revision <> %s)
   from organizations where status = 'ready' and not is_decoy group by 1
 """
 
@@ -124,7 +123,7 @@ class HealthChecker:
             due = await self._lifeline.once(self._claim_due)
             await asyncio.gather(*(self._check(one) for one in due))
             if due or self._rounds % ROUNDS_BETWEEN_COUNTS == 0:
-                await self._lifeline.once(_update_gauges)
+                await self._lifeline.once(self._update_gauges)
         except psycopg.Error:
             return 0  # the connection has logged that the database is unavailable
         self._rounds += 1
@@ -134,13 +133,14 @@ class HealthChecker:
         """Close the connection to Signpost's database."""
         await self._lifeline.close()
 
+    async def _update_gauges(self, connection: AsyncConnection[TupleRow]) -> None:
+        rows = await (await connection.execute(COUNT_BY_HEALTH, [self._server.migrations.revision])).fetchall()
+        set_organization_gauges({health: count for health, count, _ in rows}, sum(behind for *_, behind in rows))
+
     async def _claim_due(self, connection: AsyncConnection[TupleRow]) -> list[DueCheck]:
         parameters = {"limit": self._schedule.max_per_round, "period": self._schedule.period}
         rows = await (await connection.execute(CLAIM_DUE, parameters)).fetchall()
-        return [
-            DueCheck(Organization(organization_id, name, country, founder_id, founder_full_name=""), claimed_at)
-            for organization_id, name, country, founder_id, claimed_at in rows
-        ]
+        return [DueCheck(Organization(organization_id), claimed_at) for organization_id, claimed_at in rows]
 
     async def _check(self, due: DueCheck) -> None:
         async with self._slots:
@@ -178,8 +178,3 @@ async def _record(connection: AsyncConnection[TupleRow], due: DueCheck, health: 
             case HealthStatus.DAMAGED | HealthStatus.UNREACHABLE:
                 pass
         await connection.execute(RECORD, parameters)
-
-
-async def _update_gauges(connection: AsyncConnection[TupleRow]) -> None:
-    rows = await (await connection.execute(COUNT_BY_HEALTH, [REVISIONS[:-1]])).fetchall()
-    set_organization_gauges({health: count for health, count, _ in rows}, sum(behind for *_, behind in rows))

@@ -37,7 +37,7 @@ update organizations
             or dropped_at <= now() - interval '1 hour' and dropped_at <= failed_at + %(grace)s + interval '1 day')
        and exists (select from organization_steps as step where step.organization_id = organization.id)
      order by failed_at limit 1 for update skip locked))
-returning id, name, country, founder_id, kept_because
+returning id, kept_because
 """
 
 DROPPED = """
@@ -92,8 +92,8 @@ class OrphanCleanup:
             row = await (await connection.execute(CLAIM, {"grace": self._grace})).fetchone()
         if row is None:
             return None
-        organization_id, name, country, founder_id, kept_because = row
-        return Orphan(Organization(organization_id, name, country, founder_id, founder_full_name=""), kept_because)
+        organization_id, kept_because = row
+        return Orphan(Organization(organization_id), kept_because)
 
     async def _drop(self, connection: RelayConnection, orphan: Orphan) -> None:
         organization = orphan.organization

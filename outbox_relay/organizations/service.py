@@ -35,7 +35,13 @@ class ProvisioningService:
             await ensure_template(self.server)
         except StepFailedError as error:
             cause = describe(error.__cause__ or error)
-            log.warning("template not made", error_class=error.failure.kind.value, server=self.server.name, **cause)
+            log.warning(
+                "template not made",
+                error_class=error.failure.kind.value,
+                server=self.server.name,
+                reason=error.failure.error,
+                **cause,
+            )
 
     async def close(self) -> None:
         """Close the connections to Signpost's own database."""
@@ -45,7 +51,12 @@ class ProvisioningService:
 
 def provisioning_service(settings: RelaySettings, url: str) -> ProvisioningService:
     """Build the service for the organizations' server."""
-    server = ProvisionServer(url, settings.secret_keys, connections=settings.provision_connections)
+    server = ProvisionServer(
+        url,
+        settings.secret_keys,
+        connections=settings.provision_connections,
+        migrations=settings.organization_migrations,
+    )
     recording = ReconnectingConnection(settings.database_url, "record")
     caps = Caps(connections=max(settings.provision_connections // CONNECTIONS_PER_ORGANIZATION, 1))
     return ProvisioningService(

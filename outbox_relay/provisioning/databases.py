@@ -1,8 +1,6 @@
-"""Create, migrate and drop organizations' databases and their roles."""
+"""Create and drop organizations' databases, their roles and their template."""
 
 import asyncio
-import json
-import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 
@@ -10,11 +8,12 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from outbox_relay.model import FailureClass
-from outbox_relay.provisioning.model import DamagedError, failure_class_of
+from outbox_relay.db.connection import RelayConnection
+from outbox_relay.provisioning.model import DamagedError
 from outbox_relay.provisioning.server import ProvisionServer
 from shared.log import get_logger
-from tenants.schema import HEAD, MEMBERS_ROLE, template_name
+from tenants.application import ApplicationMigrations, command_environment, reason_of
+from tenants.schema import MEMBERS_ROLE, RECORD_REVISION, SCHEMA
 
 ROLE_CONNECTIONS = 20
 OWNER_CONNECTIONS = 4
@@ -30,14 +29,11 @@ ALLOWED = """
 select from pg_roles where rolname = current_user and (rolsuper or (rolcreatedb and rolcreaterole))
 """
 
-UPGRADE_SECONDS = 90
-"""Less than IDLE_SECONDS. `tenants migrate` has no such limit."""
-
 TEMPLATE_LOCK = 0x7369676E706F7374
 """Advisory lock for making the template. No organization's id ends in this number."""
 
 TEMPLATE_SECONDS = 55.0
-"""How long to wait while another relay makes the template, which takes 2 s, or much longer on a busy machine."""
+"""How long to wait while another relay makes the template."""
 
 FIND_TEMPLATE = "select from pg_database where datname = %s and datistemplate and not datallowconn"
 
@@ -128,22 +124,17 @@ async def drop_database(connection: AsyncConnection[TupleRow], name: str) -> Non
         await connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
-class UpgradeFailedError(Exception):
-    """A migration failed with the failure class ``kind``."""
-
-    def __init__(self, kind: FailureClass, sqlstate: str | None) -> None:
-        super().__init__(f"migrations failed ({sqlstate})")
-        self.kind = kind
-        self.sqlstate = sqlstate
+class MigrationsFailedError(Exception):
+    """The application's migrations failed while the template was made."""
 
 
 async def ensure_current_template(server: ProvisionServer) -> str:
-    """Return the name of the template with this release's revision; make it if it does not exist.
+    """Return the name of the template with this release's schemas; make it if it does not exist.
 
     One relay makes it at a time. The last statement marks the database as a template, so the remains of an interrupted
     attempt are recognized, dropped and replaced.
     """
-    name = template_name(HEAD)
+    name = server.migrations.template
     if server.has_template:
         return name
     async with await server.connect_with_lock(TEMPLATE_LOCK, seconds=TEMPLATE_SECONDS) as connection:
@@ -153,23 +144,22 @@ async def ensure_current_template(server: ProvisionServer) -> str:
     return name
 
 
-async def _make_template(server: ProvisionServer, connection: AsyncConnection[TupleRow], name: str) -> None:
+async def _make_template(server: ProvisionServer, connection: RelayConnection, name: str) -> None:
     template = sql.Identifier(name)
+    await connection.execute("set idle_session_timeout = 0")  # migrations may take long
     await _drop_unfinished(connection, template)
     await connection.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(template))
     await connection.execute(sql.SQL("revoke all on database {} from public").format(template))
-    try:
-        await upgrade(server.url_of(name))
-    except UpgradeFailedError as error:
-        # The failure counts as the provider's: it is not the fault of the organization that happened to need the
-        # template first.
-        raise UpgradeFailedError(FailureClass.PROVIDER, error.sqlstate) from error
+    async with await server.connect_as_owner(name) as inside:
+        await inside.execute(SCHEMA)
+        await _run_migrations(server.migrations, server.url_of(name), connection.fileno())
+        await inside.execute(RECORD_REVISION, [server.migrations.revision, False])
     await connection.execute(sql.SQL("alter database {} allow_connections false is_template true").format(template))
-    log.info("tenant template made", revision=HEAD)
+    log.info("tenant template made", revision=server.migrations.revision)
 
 
-async def _drop_unfinished(connection: AsyncConnection[TupleRow], template: sql.Identifier) -> None:
-    """Drop the remains of a killed relay's attempt, in which alembic may still be running."""
+async def _drop_unfinished(connection: RelayConnection, template: sql.Identifier) -> None:
+    """Drop the remains of a killed relay's attempt."""
     try:
         await connection.execute(sql.SQL("drop database if exists {} with (force)").format(template))
     except psycopg.errors.InsufficientPrivilege:
@@ -177,31 +167,27 @@ async def _drop_unfinished(connection: AsyncConnection[TupleRow], template: sql.
         await connection.execute(sql.SQL("drop database if exists {}").format(template))
 
 
-async def upgrade(url: str) -> None:
-    """Run the tenants' migrations on one database in a separate process. Raises UpgradeFailedError.
+async def _run_migrations(migrations: ApplicationMigrations, conninfo: str, lock_holder: int) -> None:
+    """Run the application's migrations on one database. Raises MigrationsFailedError.
 
-    Alembic is synchronous and takes most of a second to import, so the relay itself does not import it.
+    The child inherits the socket of the session with the template's lock. So if the relay is killed, no other relay
+    drops the template until the child has ended.
     """
+    if not migrations.command:
+        return
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tenants", "upgrade", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+        *migrations.command,
+        env=command_environment(conninfo),
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
+        pass_fds=(lock_holder,),
     )
     try:
-        async with asyncio.timeout(UPGRADE_SECONDS):
-            output, _ = await child.communicate(json.dumps(url).encode() + b"\n")
-    except TimeoutError:
-        raise UpgradeFailedError(FailureClass.TRANSIENT, None) from None
+        _, output = await child.communicate()
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
-    if failure := _failure_in(output):
-        raise UpgradeFailedError(failure_class_of(failure["sqlstate"]), failure["sqlstate"])
-
-
-def _failure_in(output: bytes) -> dict[str, str | None]:
-    """Return the error that the process reported, if any. A process that died reports no SQLSTATE."""
-    try:
-        failure: dict[str, str | None] = json.loads(output)
-    except ValueError:
-        return {"sqlstate": None}
-    return failure
+    if child.returncode:
+        raise MigrationsFailedError(reason_of(child.returncode, output))

@@ -1,11 +1,10 @@
-"""Seed, inspect and check the contents of an organization's database."""
+"""Prepare, inspect and check the contents of an organization's database."""
 
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from psycopg.types.json import Jsonb
 
 from outbox_relay.db.connection import database_timeout
 from outbox_relay.model import FailureClass
@@ -13,38 +12,24 @@ from outbox_relay.provisioning.databases import catalog_entry, has_exhausted_con
 from outbox_relay.provisioning.model import DamagedError, Health, Organization, failure_class_of
 from outbox_relay.provisioning.server import ProvisionServer
 from shared.vocabulary import HealthStatus
-from tenants.schema import VERSION_TABLE, tables_at
+from tenants.schema import HAS_BEEN_USED
 
 CHECK_SECONDS = 20.0
 
-PROBE = "signpost.checked_at"
-"""The setting that each check writes."""
-
-SEED_ORGANIZATION = "insert into organization (id, name, country) values (%s, %s, %s) on conflict do nothing"
-SEED_FOUNDER = "insert into members (user_id, full_name, role) values (%s, %s, 'founder') on conflict do nothing"
-SEED_AUDIT = """
-insert into audit (user_id, action, about)
-select %s, 'founded', %s where not exists (select from audit where action = 'founded')
-"""
-
-TABLES = """
-array(select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p'))
+MISSING = """
+array(select name from signpost.tables except select name from signpost.existing_tables order by name)
 """
 
 INSPECT = f"""
-select (select version_num from {VERSION_TABLE}),
-       (select id from organization),
-       {TABLES},
+select revision, organization_id, {MISSING}, (select count(*) from signpost.existing_tables),
        pg_database_size(current_database())
-"""  # noqa: S608 - a fixed name
+  from signpost.database
+"""  # noqa: S608 - fixed text
+WRITE_AND_READ = "update signpost.database set checked_at = clock_timestamp() returning checked_at"
 
-WRITE_AND_READ = """
-insert into settings (name, value) values (%s, to_jsonb(clock_timestamp()))
-on conflict (name) do update set value = excluded.value, changed_at = now() returning value
-"""
+HAS_TABLES = "select exists (select from pg_tables where schemaname !~ '^pg_' and schemaname <> 'information_schema')"
 
-ONE_SEEDED_ROW = ("members", "audit")
-"""Tables with one row of Signpost's: the founder, and the audit entry about the founding."""
+CLAIM_DATABASE = "update signpost.database set organization_id = %s where organization_id is null"
 
 
 @dataclass(frozen=True)
@@ -56,62 +41,48 @@ class Inspection:
     size_bytes: int
 
 
-async def seed(connection: AsyncConnection[TupleRow], organization: Organization) -> None:
-    """Insert the organization, its founder and the first audit entry. Existing rows stay."""
-    async with connection.transaction():
-        values = (organization.id, organization.name, organization.country)
-        await connection.execute(SEED_ORGANIZATION, values)
-        await connection.execute(SEED_FOUNDER, (organization.founder_id, organization.founder_full_name))
-        await connection.execute(SEED_AUDIT, (organization.founder_id, Jsonb({})))
+async def prepare(connection: AsyncConnection[TupleRow], organization: Organization) -> None:
+    """Write the organization's id into its database, unless it has one. Raises DamagedError if tables were dropped.
+
+    A repair cannot restore the rows of a dropped table, so it does not recreate it.
+    """
+    try:
+        found = await (await connection.execute(f"select {MISSING} from signpost.database")).fetchone()  # noqa: S608 - fixed text
+    except psycopg.errors.UndefinedTable:
+        found = None
+    missing = found[0] if found else ["schema signpost"]
+    if missing:
+        raise DamagedError(f"without {', '.join(missing)}, which must be restored from a backup")
+    await connection.execute(CLAIM_DATABASE, [organization.id])
 
 
 async def inspect_database(connection: AsyncConnection[TupleRow], organization: Organization) -> Inspection:
-    """Read, write and read again with the members' privileges. Raises DamagedError."""
+    """Read, write and read again with the organization's privileges. Raises DamagedError."""
     try:
-        [(revision, owner_id, tables, size_bytes)] = await (await connection.execute(INSPECT)).fetchall()
-        written = await (await connection.execute(WRITE_AND_READ, [PROBE])).fetchone()
+        found = await (await connection.execute(INSPECT)).fetchone()
+        written = await (await connection.execute(WRITE_AND_READ)).fetchone()
     except psycopg.ProgrammingError as error:
         raise DamagedError(f"a table or a privilege is missing ({error.sqlstate})") from error
-    if owner_id != organization.id:
-        raise DamagedError("it belongs to another organization")
-    if missing := tables_at(revision or "") - set(tables):
-        raise DamagedError(f"without {', '.join(sorted(missing))}")
-    if not revision or not written:
+    if not found or not written:
         raise DamagedError("it has no revision")
-    return Inspection(revision, len(tables), size_bytes)
-
-
-async def revision_of(connection: AsyncConnection[TupleRow]) -> str | None:
-    """Return the schema revision, or None for a database without tables."""
-    try:
-        row = await (await connection.execute(f"select version_num from {VERSION_TABLE}")).fetchone()  # noqa: S608 - a fixed name
-    except psycopg.errors.UndefinedTable:
-        return None
-    return row[0] if row else None
-
-
-async def require_tables(connection: AsyncConnection[TupleRow], revision: str | None) -> None:
-    """Raise DamagedError if tables were dropped. A repair cannot restore their rows, so it does not recreate them."""
-    [(tables,)] = await (await connection.execute(f"select {TABLES}")).fetchall()
-    expected = tables_at(revision) if revision else {VERSION_TABLE} if set(tables) - {VERSION_TABLE} else set()
-    if missing := expected - set(tables):
-        raise DamagedError(f"without {', '.join(sorted(missing))}, which must be restored from a backup")
-    if expected and not revision:
-        raise DamagedError(f"{VERSION_TABLE} is empty: insert the revision of the tables")
+    revision, organization_id, missing, tables, size_bytes = found
+    if organization_id != organization.id:
+        raise DamagedError("it belongs to another organization")
+    if missing:
+        raise DamagedError(f"without {', '.join(missing)}")
+    return Inspection(revision, tables, size_bytes)
 
 
 async def has_been_used(connection: AsyncConnection[TupleRow]) -> bool:
-    """Return whether there are rows besides the seeded ones, or tables are missing."""
-    revision = await revision_of(connection)
+    """Return whether tables or rows differ from those after the application's migrations.
+
+    Without Signpost's schema, any table counts.
+    """
     try:
-        await require_tables(connection, revision)
-    except DamagedError:
-        return True
-    for table in sorted(tables_at(revision or "").intersection(ONE_SEEDED_ROW)):
-        row = await (await connection.execute(f"select count(*) > 1 from {table}")).fetchone()  # noqa: S608 - fixed names
-        if row and row[0]:
-            return True
-    return False
+        row = await (await connection.execute(HAS_BEEN_USED)).fetchone()
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable):
+        row = await (await connection.execute(HAS_TABLES)).fetchone()  # it is no copy of a template
+    return row is None or row[0]
 
 
 async def check(server: ProvisionServer, organization: Organization) -> Health:

@@ -18,16 +18,9 @@ _TRANSIENT_ERRORS = ("40", "55P03")  # deadlock, serialization failure, lock tim
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """The organization that owns a database. Name and country are stored values, never part of a statement."""
+    """The organization that owns a database."""
 
     id: UUID
-    name: str
-    country: str | None
-    founder_id: UUID
-    founder_full_name: str
-
-    def __repr__(self) -> str:
-        return f"Organization({self.id})"  # keeps names out of logs
 
     @property
     def database(self) -> str:
@@ -39,8 +32,7 @@ class Step(StrEnum):
     """The steps of provisioning, in order. Each can be repeated after an interrupted attempt."""
 
     CREATE_DATABASE = "create_database"
-    MIGRATE = "migrate"
-    SEED_FOUNDER = "seed_founder"
+    PREPARE = "prepare"
     VERIFY = "verify"
 
 

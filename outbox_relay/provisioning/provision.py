@@ -13,8 +13,9 @@ import psycopg
 
 from outbox_relay.db.connection import RelayConnection, database_timeout
 from outbox_relay.model import Failure, FailureClass
+from outbox_relay.provisioning import inspection
 from outbox_relay.provisioning.databases import (
-    UpgradeFailedError,
+    MigrationsFailedError,
     catalog_entry,
     drop_database,
     ensure_current_template,
@@ -22,9 +23,7 @@ from outbox_relay.provisioning.databases import (
     ensure_role,
     has_exhausted_connections,
     require_privileges,
-    upgrade,
 )
-from outbox_relay.provisioning.inspection import has_been_used, inspect_database, require_tables, revision_of, seed
 from outbox_relay.provisioning.model import (
     DamagedError,
     Organization,
@@ -35,10 +34,12 @@ from outbox_relay.provisioning.model import (
 )
 from outbox_relay.provisioning.server import LockTimeoutError, ProvisionServer
 from shared.db.errors import QUERY_CANCELED
-from tenants.schema import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0
-"""Time limit for one step. For the first organization after a new release, the first step also creates the template."""
+"""Time limit for one step. If an organization needs the template first, the first step also makes it."""
+
+ALL_MIGRATIONS_SECONDS = 900.0
+"""Time limit for the template when no organization waits for it yet."""
 
 CONTENTION_CHECK_SECONDS = 5.0
 """If a statement times out in one database but the server responds within this time, the server is not the cause."""
@@ -76,8 +77,8 @@ async def preflight(server: ProvisionServer, organization: Organization) -> None
 
 
 async def ensure_template(server: ProvisionServer) -> None:
-    """Make the template of this release's revision if it does not exist. Raises StepFailedError."""
-    async with server.slot(), _as_step_failure(Step.CREATE_DATABASE, server):
+    """Make the template of this release if it does not exist. Raises StepFailedError."""
+    async with server.slot(), _as_step_failure(Step.CREATE_DATABASE, server, ALL_MIGRATIONS_SECONDS):
         await ensure_current_template(server)
 
 
@@ -92,7 +93,7 @@ async def drop(server: ProvisionServer, organization: Organization) -> None:
             raise DamagedError("a database of that name belongs to another role")
         if entry and entry.is_open and not entry.is_broken:
             async with await server.connect_as_owner(organization.database) as connection:
-                if await has_been_used(connection):
+                if await inspection.has_been_used(connection):
                     raise DamagedError("it has been used")
         await drop_database(context.connection, organization.database)
 
@@ -108,33 +109,21 @@ async def create_database(context: ProvisionContext, organization: Organization)
         raise
 
 
-async def migrate(context: ProvisionContext, organization: Organization) -> None:
-    """Upgrade the tables to this release's revision. A fresh copy of the template has it already."""
+async def prepare(context: ProvisionContext, organization: Organization) -> None:
+    """Write the organization's id into its database."""
     async with await context.server.connect_as_owner(organization.database) as connection:
-        revision = await revision_of(connection)
-        await require_tables(connection, revision)
-    if revision is None or is_behind(revision):
-        await upgrade(context.server.url_of(organization.database))
-
-
-async def seed_founder(context: ProvisionContext, organization: Organization) -> None:
-    """Insert the organization and its founder."""
-    async with await context.server.connect_as_owner(organization.database) as connection:
-        await seed(connection, organization)
+        await inspection.prepare(connection, organization)
 
 
 async def verify(context: ProvisionContext, organization: Organization) -> None:
     """Log in as the organization's role and inspect the database."""
     async with await context.server.connect_as_tenant(organization.id, organization.database) as connection:
-        found = await inspect_database(connection, organization)
-    if is_behind(found.revision):
-        raise DamagedError(f"it stayed at revision {found.revision} of {REVISIONS[-1]}")
+        await inspection.inspect_database(connection, organization)
 
 
 STEPS: dict[Step, Callable[[ProvisionContext, Organization], Awaitable[None]]] = {
     Step.CREATE_DATABASE: create_database,
-    Step.MIGRATE: migrate,
-    Step.SEED_FOUNDER: seed_founder,
+    Step.PREPARE: prepare,
     Step.VERIFY: verify,
 }
 
@@ -150,16 +139,17 @@ async def _locked(server: ProvisionServer, organization_id: UUID) -> AsyncIterat
 
 
 @asynccontextmanager
-async def _as_step_failure(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
+async def _as_step_failure(step: Step, server: ProvisionServer, seconds: float = STEP_SECONDS) -> AsyncIterator[None]:
     """Turn errors into StepFailedError with a failure class, and limit the step's duration."""
     try:
-        async with database_timeout(STEP_SECONDS):
+        async with database_timeout(seconds):
             yield
     except DamagedError as error:
         raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.reason)) from error
-    except UpgradeFailedError as error:
-        raise StepFailedError(step, Failure(error.kind, server.name, str(error))) from error
-    except (OSError, LockTimeoutError) as error:  # no process for alembic; another relay holds the lock
+    except MigrationsFailedError as error:
+        # Not the fault of the organization that happened to need the template first.
+        raise StepFailedError(step, Failure(FailureClass.PROVIDER, server.name, str(error))) from error
+    except (OSError, LockTimeoutError) as error:  # no process for the migrations; another relay holds the lock
         raise StepFailedError(step, Failure(FailureClass.PROVIDER, server.name, type(error).__name__)) from error
     except psycopg.Error as error:
         kind = failure_class_of(error.sqlstate)

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from outbox_relay.db.connection import RelayConnection, connect
 from shared.db.connection_settings import SET_IN_OWN_SESSION, driver_url, own_session_parameters
 from shared.secrets import SecretKeys, tenant_password
+from tenants.application import ApplicationMigrations
 
 CONNECTIONS_PER_ORGANIZATION = 2
 """The first holds the organization's lock and creates its database, the second connects to that database."""
@@ -43,11 +44,14 @@ class ProvisionServer:
     Each relay opens at most ``connections`` connections at a time.
     """
 
-    def __init__(self, url: str, secret_keys: SecretKeys, *, connections: int) -> None:
+    def __init__(
+        self, url: str, secret_keys: SecretKeys, *, connections: int, migrations: ApplicationMigrations | None = None
+    ) -> None:
         self._parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
         self._keys = secret_keys
         self._slots = asyncio.Semaphore(max(connections // CONNECTIONS_PER_ORGANIZATION, 1))
         self.name = f"{self._parts.get('host', 'localhost')}:{self._parts.get('port', 5432)}"
+        self.migrations = migrations or ApplicationMigrations()
         self.has_template = False
         """Whether a template of this release's revision was found. If it is dropped later, copying it fails."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.headerregistry import Address
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
@@ -52,6 +52,10 @@ from shared.settings import (
     Whole,
 )
 from shared.vocabulary import Channel, Locale
+from tenants.settings import OrganizationMigrations
+
+if TYPE_CHECKING:
+    from tenants.application import ApplicationMigrations
 
 LONGEST_KEPT_DAYS = 36_500
 MOST_SMS = 1_000_000
@@ -207,6 +211,7 @@ class RelaySettings(BrandingSettings):
         is_secret=True,
         default=None,
     )
+    organization_migrations: "ApplicationMigrations | None" = setting(OrganizationMigrations)
     provision_connections: int = setting(
         Whole,
         "PROVISION_CONNECTIONS",

@@ -85,7 +85,7 @@ def test_another_relay_completes_the_work_of_a_relay_killed_at_any_step(
     assert [message.attempt for message in api.messages(ada)] == [1, 1]
 
 
-@pytest.mark.parametrize("death", [("started", Step.CREATE_DATABASE), ("completed", Step.SEED_FOUNDER)])
+@pytest.mark.parametrize("death", [("started", Step.CREATE_DATABASE), ("completed", Step.PREPARE)])
 def test_a_founding_after_the_activation_survives_a_killed_relay(
     outbox: Outbox, sink: MailSink, organizer: Organizer, death: tuple[str, Step]
 ) -> None:
@@ -105,7 +105,7 @@ def test_an_organization_that_kills_every_relay_fails_and_leaves_no_database(
 ) -> None:
     ada = api.registered(organization=CLINIC)
     for _ in range(5):
-        killed(outbox.database, sink, organizer, "completed", Step.MIGRATE)
+        killed(outbox.database, sink, organizer, "completed", Step.PREPARE)
     environment = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
     with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_MAINTENANCE_SECONDS="1", **environment):
         eventually(lambda: organization_of(outbox, ada)["dropped_at"], seconds=60)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from devstack.cluster import Cluster
-from tenants.schema import HEAD, tables_at, template_name
+from tests.support.application import NOTES, setting_of
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
 from tests.support.inbox import Inbox, running_inbox
@@ -37,7 +37,12 @@ class System:
         self.organizer.drop_templates()
         api = ending.enter_context(running_api(database, **BEFORE_ACTIVATION))
         self.relay = ending.enter_context(
-            running_relay(database, EMAIL_PROVIDERS=inbox.email_provider, PROVISION_DATABASE_URL=self.organizer.url)
+            running_relay(
+                database,
+                EMAIL_PROVIDERS=inbox.email_provider,
+                PROVISION_DATABASE_URL=self.organizer.url,
+                ORGANIZATION_MIGRATIONS=setting_of(NOTES),
+            )
         )
         self.client = ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30))
 
@@ -79,7 +84,7 @@ def system(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_a_relay_makes_the_template_at_its_start(system: System) -> None:
-    made = f"select 1 from pg_database where datname = '{template_name(HEAD)}' and datistemplate"
+    made = f"select 1 from pg_database where datname = '{NOTES.template}' and datistemplate"
     eventually(lambda: system.organizer.execute(made), seconds=60)
     assert system.outbox.execute("select count(*) from organizations") == [(0,)]
 
@@ -120,4 +125,4 @@ def test_a_dropped_database_blocks_sign_in_until_it_is_recreated(system: System)
     assert output == f"organization {key} is healthy and will be checked again now\n"
     assert system.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
     [loss] = json.loads(system.outboxctl("show", str(key), "--json").stdout)["losses"]
-    assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == (HEAD, len(tables_at(HEAD)), False)
+    assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == ("1", 2, False)

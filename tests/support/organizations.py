@@ -23,7 +23,7 @@ LOGIN = "organizer"
 CLINIC = {"name": "Clinic", "country": "FR"}
 BEFORE_ACTIVATION = {"ORGANIZATIONS": "before_activation"}
 AFTER_ACTIVATION = {"ORGANIZATIONS": "after_activation"}
-STEPS = {"create_database", "migrate", "seed_founder", "verify"}
+STEPS = {"create_database", "prepare", "verify"}
 
 DONE = Sent("provision:here:5432")
 GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))

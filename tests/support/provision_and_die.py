@@ -11,6 +11,7 @@ from outbox_relay.db.connection import RelayConnection
 from outbox_relay.provisioning.model import Organization
 from outbox_relay.provisioning.provision import provision
 from outbox_relay.provisioning.server import ProvisionServer
+from tests.support.application import NOTES
 from tests.support.keys import KEYS
 from tests.support.tenants import RecordingStepLog
 
@@ -45,4 +46,6 @@ def provision_and_die(url: str, organization: Organization, number: int, reporti
         return await execute(self, query, *rest, **more)
 
     RelayConnection.execute = execute_or_die  # type: ignore[method-assign] - injects a fault, in this process only
-    asyncio.run(provision(ProvisionServer(url, KEYS, connections=2), organization, RecordingStepLog()))
+    asyncio.run(
+        provision(ProvisionServer(url, KEYS, connections=2, migrations=NOTES), organization, RecordingStepLog())
+    )

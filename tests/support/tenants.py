@@ -15,28 +15,30 @@ from outbox_relay.provisioning.server import ProvisionServer
 from shared.db.connection_settings import driver_url
 from shared.ids import uuid7
 from shared.secrets import SecretKeys, tenant_password
-from tenants.schema import HEAD, template_name
+from tenants.application import ApplicationMigrations
+from tests.support.application import NOTES
 from tests.support.keys import KEY, KEYS
 
 PROVISIONER = "organizer"
 OURS = "select datname from pg_database where datname ~ '^org_' order by datname"
-TEMPLATES = "select datname from pg_database where datname ~ '^signpost_template_[0-9]'"
+TEMPLATES = "select datname from pg_database where datname ~ '^signpost_template_'"
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Tenants:
-    """Queries as superuser. Provisioning uses the role of ``server``."""
+    """Queries as superuser. Provisioning uses the role of ``server``, and the application's ``migrations``."""
 
     cluster: Cluster
+    migrations: ApplicationMigrations = NOTES
 
     @property
     def url(self) -> str:
         return self.cluster.url("postgres", user=PROVISIONER)
 
     def server(self, keys: SecretKeys = KEYS, *, connections: int = 8, url: str | None = None) -> ProvisionServer:
-        return ProvisionServer(url or self.url, keys, connections=connections)
+        return ProvisionServer(url or self.url, keys, connections=connections, migrations=self.migrations)
 
     def connect(self, database: str = "postgres", user: str = "postgres") -> psycopg.Connection:
         return psycopg.connect(driver_url(self.cluster.url(database, user)), autocommit=True)
@@ -104,12 +106,8 @@ class RecordingStepLog:
         self.at(moment, step)
 
 
-def an_organization(name: str = "Clinic") -> Organization:
-    return Organization(uuid7(), name, "FR", founder_id=uuid7(), founder_full_name="Ada Lovelace")
-
-
-def template() -> str:
-    return template_name(HEAD)
+def an_organization() -> Organization:
+    return Organization(uuid7())
 
 
 async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:

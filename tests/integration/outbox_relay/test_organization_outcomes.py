@@ -103,7 +103,7 @@ def test_a_step_is_recorded_only_with_the_lease(outbox: Outbox, ada: UUID) -> No
     late = claim_work(outbox, lease=EXPIRED)
     claim_work(outbox)
     row = organization_of(outbox, ada)
-    organization = Organization(row["id"], "Clinic", "FR", ada, "Ada")
+    organization = Organization(row["id"])
 
     async def write(database: Any) -> None:
         await OrganizationStore(database).step_log(late, organization).started(Step.CREATE_DATABASE)

@@ -12,7 +12,6 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.organizations.health_check import CheckSchedule, HealthChecker
 from outbox_relay.provisioning.model import Organization
 from outbox_relay.provisioning.provision import provision
-from tenants.schema import HEAD
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.tenants import RecordingStepLog, Tenants, an_organization
@@ -35,8 +34,8 @@ class HealthCheckSetup:
         with self.database.connect() as connection:
             connection.execute(
                 "insert into organizations (id, name, status, founder_id, database_name, is_decoy, ready_at)"
-                " values (%s, 'Clinic', %s, %s, %s, %s, case when %s = 'ready' then now() end)",
-                [organization.id, status, organization.founder_id, organization.database, is_decoy, status],
+                " values (%s, 'Clinic', %s, gen_random_uuid(), %s, %s, case when %s = 'ready' then now() end)",
+                [organization.id, status, organization.database, is_decoy, status],
             )
         return organization
 
@@ -72,7 +71,7 @@ async def test_a_check_records_its_result_with_the_organization(checks: HealthCh
     assert await checks.run_round() == 1
     assert checks.rows(
         "select health, health_error, revision, tables, size_bytes > 0, checked_at = healthy_at from organizations"
-    ) == [("healthy", None, HEAD, 5, True, True)]
+    ) == [("healthy", None, "1", 2, True, True)]
     assert REGISTRY.get_sample_value("signpost_organizations", {"health": "healthy"}) == 1
 
 
@@ -112,7 +111,7 @@ async def test_a_loss_is_recorded_with_the_databases_last_state(checks: HealthCh
     assert checks.rows("select health, health_error from organizations") == [("lost", "there is no such database")]
     assert checks.rows(
         "select revision, tables, size_bytes > 0, healthy_at is not null, restored_at from organization_losses"
-    ) == [(HEAD, 5, True, True, None)]
+    ) == [("1", 2, True, True, None)]
     [(seconds,)] = checks.rows("select extract(epoch from check_due_at - now()) from organizations")
     assert seconds <= 30
 
@@ -132,13 +131,14 @@ async def test_a_single_unreachable_check_does_not_block_sign_in(checks: HealthC
         assert checks.rows("select health, health_error from organizations") == [
             (expected, "the server does not respond")
         ]
-    assert checks.rows("select revision, tables from organizations") == [(HEAD, 5)]
+    assert checks.rows("select revision, tables from organizations") == [("1", 2)]
 
 
 async def test_a_slow_check_does_not_overwrite_a_newer_result(checks: HealthCheckSetup) -> None:
     organization = await checks.ready()
     with checks.tenants.connect(organization.database) as holder, holder.transaction():
-        holder.execute("drop table settings")  # other sessions still see the table, and it is locked
+        holder.execute("drop table notes")
+        holder.execute("update signpost.database set checked_at = now()")  # the check waits for this row
         looking = asyncio.create_task(checks.run_round())
         waiting = (
             f"select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = '{organization.database}'"
@@ -152,8 +152,8 @@ async def test_a_slow_check_does_not_overwrite_a_newer_result(checks: HealthChec
     assert checks.rows("select health from organizations") == [("damaged",)]
 
 
-async def test_databases_of_an_earlier_revision_are_counted(checks: HealthCheckSetup) -> None:
+async def test_databases_of_another_revision_are_counted(checks: HealthCheckSetup) -> None:
     organization = await checks.ready()
-    checks.tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    checks.tenants.execute("update signpost.database set revision = '0'", organization.database)
     await checks.run_round()
     assert REGISTRY.get_sample_value("signpost_organizations_behind") == 1

@@ -1,19 +1,22 @@
 """`tenants migrate`: upgrades of all organizations' databases."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from alembic import command
 
-from tenants.databases import databases_behind, url_of
-from tenants.schema import HEAD
-from tenants.upgrade_process import migrations, upgrade_one
+from outbox_relay.provisioning.provision import drop
+from tenants.application import migrations_of
+from tenants.databases import databases_behind
+from tests.support.alembic_application import alembic_application, next_release
 from tests.support.forwarding import unused_port
 from tests.support.keys import SECRET_KEYS
-from tests.support.migrating import MIGRATE, migrate_environment, migrated, older, revisions
-from tests.support.tenants import Tenants, an_organization, ready
+from tests.support.migrating import MIGRATE, migrate_environment, migrated, provisioned, revisions
+from tests.support.tenants import Tenants
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -32,44 +35,50 @@ def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
 
 
 async def test_a_failed_upgrade_stops_no_other_and_is_repeated_by_the_next_run(tenants: Tenants) -> None:
-    organizations = await older(tenants, 3)
+    organizations = await provisioned(tenants, 3)
     broken = organizations[1].database
     tenants.execute("create table audit ()", broken)
 
     code, result, shown = migrated_before_a_terminal(tenants)
-    assert (code, result) == (
-        1,
-        f"revision {HEAD}: 2 upgraded, 1 failed\n  {broken}: DuplicateTable 42P07\n",
-    )
+    reason = "psycopg.errors.InsufficientPrivilege: must be owner of table audit"
+    assert (code, result) == (1, f"revision 2: 2 upgraded, 1 failed\n  {broken}: {reason}\n")
     assert "3/3" in shown
     assert "1 failed" in shown
-    assert revisions(tenants, organizations) == [HEAD, "0001", HEAD]
+    assert revisions(tenants, organizations) == ["2", "1", "2"]
 
     tenants.execute("drop table audit", broken)
     second = migrated(tenants)
-    assert (second.returncode, second.stdout) == (0, f"revision {HEAD}: 1 upgraded, 0 failed\n")
-    assert databases_behind(tenants.url) == []
+    assert (second.returncode, second.stdout) == (0, "revision 2: 1 upgraded, 0 failed\n")
+    assert databases_behind(tenants.url, "2") == []
 
 
-async def test_an_unknown_revision_is_reported_as_an_error(tenants: Tenants) -> None:
-    [organization] = await older(tenants, 1)
-    tenants.execute("update schema_revision set version_num = '9999'", organization.database)
-    failure = upgrade_one(url_of(tenants.url, organization.database))
-    assert failure == {"error": "UnknownRevisionError", "sqlstate": None, "constraint": None}
+async def test_an_upgrade_opens_its_tables_to_members_and_keeps_a_database_unused_or_used(tenants: Tenants) -> None:
+    unused, used = await provisioned(tenants, 2)
+    with tenants.as_member(used) as member:
+        member.execute("insert into notes (text) values ('a note')")
+    assert migrated(tenants).returncode == 0
+    with tenants.as_member(used) as member:
+        member.execute("insert into audit (action) values ('opened')")
+    await drop(tenants.server(), unused)
+    assert tenants.names() == [used.database]
 
 
-async def test_downgrade_and_upgrade_restore_tables_and_privileges(tenants: Tenants) -> None:
-    organization = an_organization()
-    await ready(tenants, organization)
-    made = "select relname, relkind, relacl::text from pg_class where relnamespace = 'public'::regnamespace order by 1"
-    before, url = tenants.execute(made, organization.database), url_of(tenants.url, organization.database)
-    command.downgrade(migrations.configuration(url), "base")
-    assert [name for name, *_ in tenants.execute(made, organization.database)] == [
-        "schema_revision",
-        "schema_revision_pkc",
-    ]
-    migrations.upgrade(url)
-    assert tenants.execute(made, organization.database) == before
+async def test_new_databases_have_the_schema_of_an_alembic_environment(tenants: Tenants, tmp_path: Path) -> None:
+    folder = alembic_application(tmp_path)
+    tenants = replace(tenants, migrations=migrations_of(str(folder)))
+    [first] = await provisioned(tenants, 1)
+    with tenants.as_member(first) as member:
+        member.execute("insert into patients (name) values ('Bea')")
+    next_release(folder)
+    newer = replace(tenants, migrations=migrations_of(str(folder)))
+    assert newer.migrations.revision != tenants.migrations.revision
+    result = await asyncio.to_thread(migrated, tenants, ORGANIZATION_MIGRATIONS=str(folder))
+    assert result.stdout == f"revision {newer.migrations.revision}: 1 upgraded, 0 failed\n"
+    [second] = await provisioned(newer, 1)
+    for organization in (first, second):
+        with newer.as_member(organization) as member:
+            member.execute("insert into visits (patient_id) select id from patients")
+            assert member.execute("select version_num from alembic_version").fetchall() == [("0002",)]
 
 
 def test_a_missing_setting_is_reported() -> None:

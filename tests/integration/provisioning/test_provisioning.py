@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import product
 
 import psycopg
@@ -10,9 +11,9 @@ import pytest
 from outbox_relay.model import FailureClass
 from outbox_relay.provisioning.model import Step, StepFailedError
 from outbox_relay.provisioning.provision import drop, ensure_template, provision
-from tenants.schema import HEAD, tables_at
+from tests.support.application import NOTES_AND_AUDIT, application
 from tests.support.eventually import eventually
-from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, failure_of, ready, template
+from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, failure_of, ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -27,33 +28,26 @@ class BrokenOffError(Exception):
     """Raised by a step log, in place of a killed relay."""
 
 
-async def test_provisioning_creates_tables_founder_and_role(tenants: Tenants) -> None:
+async def test_provisioning_creates_the_applications_tables_and_the_role(tenants: Tenants) -> None:
     organization, step_log = an_organization(), RecordingStepLog()
     await provision(tenants.server(), organization, step_log)
     assert step_log.entries == IN_ORDER
     with tenants.as_member(organization) as member:
-        assert member.execute("select version_num from schema_revision").fetchall() == [(HEAD,)]
-        found = {name for (name,) in member.execute("select tablename from pg_tables where schemaname = 'public'")}
-        assert found == tables_at(HEAD)
-        assert member.execute("select user_id, full_name, role from members").fetchall() == [
-            (organization.founder_id, "Ada Lovelace", "founder")
-        ]
-        assert member.execute("select id, name, country from organization").fetchall() == [
-            (organization.id, "Clinic", "FR")
-        ]
-        assert member.execute("select action from audit").fetchall() == [("founded",)]
+        found = "select organization_id, revision from signpost.database"
+        assert member.execute(found).fetchall() == [(organization.id, "1")]
+        member.execute("insert into notes (text) values ('a first note')")
+        assert member.execute("select text, plans.name from notes, plans").fetchall() == [("a first note", "basic")]
 
 
 async def test_repeated_provisioning_keeps_existing_rows(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     with tenants.as_member(organization) as member:
-        member.execute("update members set full_name = 'Ada King'")
-        member.execute("insert into audit (action) values ('opened')")
+        member.execute("insert into notes (text) values ('a note')")
+        member.execute("delete from plans")
     await provision(server, organization, RecordingStepLog())
     with tenants.as_member(organization) as member:
-        assert member.execute("select full_name from members").fetchall() == [("Ada King",)]
-        assert member.execute("select action from audit order by id").fetchall() == [("founded",), ("opened",)]
+        assert member.execute("select text, (select count(*) from plans) from notes").fetchall() == [("a note", 0)]
 
 
 @pytest.mark.parametrize(("step", "moment"), list(product(Step, ["started", "completed"])))
@@ -70,14 +64,6 @@ async def test_the_next_attempt_completes_an_interrupted_one(tenants: Tenants, s
     assert tenants.names() == tenants.roles() == [organization.database]
 
 
-@pytest.mark.parametrize("name", ['Robert\'); drop table members; -- "x" %s {}', "\u202e\u05d0\u05d1\u202c 診療所 🏥"])
-async def test_a_name_is_stored_and_never_part_of_a_statement(tenants: Tenants, name: str) -> None:
-    organization = an_organization(name=name)
-    await ready(tenants, organization)
-    with tenants.as_member(organization) as member:
-        assert member.execute("select name from organization").fetchall() == [(organization.name,)]
-
-
 async def test_an_organization_cannot_connect_to_anothers_database(tenants: Tenants) -> None:
     mine, other = an_organization(), an_organization()
     await ready(tenants, mine)
@@ -85,19 +71,18 @@ async def test_an_organization_cannot_connect_to_anothers_database(tenants: Tena
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
         tenants.as_member(mine, other.database)
     with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
-        tenants.as_member(mine, template())
+        tenants.as_member(mine, tenants.migrations.template)
 
 
-async def test_members_cannot_change_tables_or_the_audit_log(tenants: Tenants) -> None:
+async def test_members_cannot_change_tables_or_signposts_schema(tenants: Tenants) -> None:
     organization = an_organization()
     await ready(tenants, organization)
     for statement in (
-        "drop table members",
+        "drop table notes",
         "create table mine (id int)",
-        "delete from audit",
-        "update audit set action = 'nothing'",
-        "update schema_revision set version_num = '0000'",
-        f"drop database {template()}",
+        "delete from signpost.tables",
+        "update signpost.database set revision = '0000'",
+        f"drop database {tenants.migrations.template}",
         "create role another",
     ):
         with tenants.as_member(organization) as member, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -128,7 +113,7 @@ async def test_locks_of_members_are_a_transient_failure(tenants: Tenants) -> Non
     organization = an_organization()
     server = await ready(tenants, organization)
     with tenants.as_member(organization) as member, member.transaction():
-        member.execute("lock table settings")
+        member.execute("update signpost.database set checked_at = now()")
         failing = asyncio.create_task(failure_of(server, organization))
         await asyncio.to_thread(eventually, lambda: tenants.execute(CANCEL_WHO_WAITS))
         failed = await failing
@@ -148,7 +133,9 @@ async def test_the_template_can_be_created_before_the_first_organization(tenants
     server = tenants.server()
     for _ in range(2):
         await ensure_template(server)
-    assert tenants.execute(f"select datistemplate from pg_database where datname = '{template()}'") == [(True,)]
+    assert tenants.execute(
+        f"select datistemplate from pg_database where datname = '{tenants.migrations.template}'"
+    ) == [(True,)]
 
 
 async def test_a_login_without_createdb_is_a_failure_of_the_server(tenants: Tenants) -> None:
@@ -164,8 +151,8 @@ async def test_a_login_without_createdb_is_a_failure_of_the_server(tenants: Tena
 
 async def test_an_unfinished_template_is_replaced(tenants: Tenants) -> None:
     tenants.drop_templates()
-    tenants.execute(f"create database {template()}")
-    tenants.execute(f"alter database {template()} owner to {PROVISIONER}")
+    tenants.execute(f"create database {tenants.migrations.template}")
+    tenants.execute(f"alter database {tenants.migrations.template} owner to {PROVISIONER}")
     await ready(tenants, an_organization())
 
 
@@ -178,15 +165,20 @@ async def test_a_dropped_template_is_recreated_at_the_next_try(tenants: Tenants)
     await provision(server, organization, RecordingStepLog())
 
 
-async def test_a_repair_upgrades_an_older_database(tenants: Tenants) -> None:
+async def test_a_repair_leaves_an_older_database_to_the_upgrade(tenants: Tenants) -> None:
     organization = an_organization()
-    server = await ready(tenants, organization)
-    tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
-    await provision(server, organization, RecordingStepLog())
+    await ready(tenants, organization)
+    await ready(replace(tenants, migrations=NOTES_AND_AUDIT), organization)
     with tenants.as_member(organization) as member:
-        assert member.execute("select version_num, (select count(*) from audit) from schema_revision").fetchall() == [
-            (HEAD, 1)
-        ]
+        assert member.execute("select revision from signpost.database").fetchall() == [("1",)]
+
+
+async def test_failed_migrations_are_a_failure_of_the_server_with_their_last_error(tenants: Tenants) -> None:
+    broken = replace(tenants, migrations=application("create table notes (id nothing)", "broken"))
+    failed = await failure_of(broken.server(), an_organization())
+    assert failed.failure.kind is FailureClass.PROVIDER
+    assert failed.failure.error == 'psycopg.errors.UndefinedObject: type "nothing" does not exist'
+    await ready(tenants, an_organization())
 
 
 async def test_unfinished_databases_are_dropped_and_a_second_drop_does_nothing(tenants: Tenants) -> None:
@@ -194,7 +186,7 @@ async def test_unfinished_databases_are_dropped_and_a_second_drop_does_nothing(t
     server = await ready(tenants, kept)
 
     def break_off(_moment: str, step: Step) -> None:
-        if step is Step.SEED_FOUNDER:
+        if step is Step.PREPARE:
             raise BrokenOffError
 
     with pytest.raises(BrokenOffError):
@@ -204,11 +196,21 @@ async def test_unfinished_databases_are_dropped_and_a_second_drop_does_nothing(t
         assert tenants.names() == tenants.roles() == [kept.database]
 
 
-async def test_a_used_database_is_never_dropped(tenants: Tenants) -> None:
+@pytest.mark.parametrize(
+    "use",
+    [
+        "insert into notes (text) values ('a note')",
+        "update plans set name = 'other'",
+        "delete from plans",
+        "create table by_hand ()",
+        "drop table notes",
+        "drop schema signpost cascade",
+    ],
+)
+async def test_a_used_database_is_never_dropped(tenants: Tenants, use: str) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
-    with tenants.as_member(organization) as member:
-        member.execute("insert into audit (action) values ('opened')")
+    tenants.execute(use, organization.database)
     with pytest.raises(StepFailedError) as failed:
         await drop(server, organization)
     assert failed.value.failure.kind is FailureClass.CONTENT

@@ -3,25 +3,21 @@
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from outbox_relay.model import FailureClass
 from outbox_relay.provisioning.model import Organization, failure_class_of
 from shared.ids import uuid7
 from shared.secrets import tenant_password
-from tenants.schema import HEAD, REVISIONS, TABLES_ADDED, is_behind, is_organization_database, tables_at, template_name
+from tenants.schema import is_organization_database
 from tests.support.keys import KEY
 
 AN_ID = UUID("018f3e6a-7c1d-7b2a-9f00-1234567890ab")
 
 
-@given(name=st.text(), full_name=st.text())
-def test_a_database_name_depends_on_the_id_only(name: str, full_name: str) -> None:
-    organization = Organization(AN_ID, name, None, uuid7(), full_name)
+def test_a_database_name_depends_on_the_id_only() -> None:
+    organization = Organization(AN_ID)
     assert organization.database == "org_018f3e6a7c1d7b2a9f001234567890ab"
     assert is_organization_database(organization.database)
-    assert repr(organization) == f"Organization({AN_ID})"
 
 
 @pytest.mark.parametrize("name", ["postgres", "org_", "org_018F3E6A7C1D7B2A9F001234567890AB", "org_" + "0" * 33, "x"])
@@ -29,25 +25,11 @@ def test_names_of_other_databases_are_not_recognized(name: str) -> None:
     assert not is_organization_database(name)
 
 
-def test_a_template_name_contains_its_revision() -> None:
-    assert template_name("0002") == "signpost_template_0002"
-
-
 def test_passwords_differ_by_organization_and_key_and_are_url_safe() -> None:
     one = tenant_password(AN_ID, KEY)
     assert len({one, tenant_password(uuid7(), KEY), tenant_password(AN_ID, KEY[::-1])}) == 3
     assert len(one) == 43
     assert set(one) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-
-
-def test_each_revision_lists_its_tables() -> None:
-    assert list(TABLES_ADDED) == REVISIONS
-    assert tables_at(HEAD) == frozenset().union(*TABLES_ADDED.values())
-    assert tables_at("0001") < tables_at(HEAD)
-
-
-def test_only_an_earlier_revision_is_behind() -> None:
-    assert [revision for revision in [*REVISIONS, "9999"] if is_behind(revision)] == REVISIONS[:-1]
 
 
 @pytest.mark.parametrize(
