@@ -99,7 +99,7 @@ make_configuration() {
     for secret in owner-database-url api-database-url relay-database-url console-database-url secret-keys \
         relay-listen-database-url email-providers sms-providers dkim-key \
         operator-webhook-url operator-webhook-key provision-database-url \
-        receiver-database-url feedback-keys bounce-imap-url twilio-auth-token \
+        receiver-database-url feedback-keys organization-keys bounce-imap-url twilio-auth-token \
         mailgun-webhook-key postmark-webhook-login resend-webhook-secret brevo-webhook-login; do
         keep 600 "$configuration/secrets/$secret" </dev/null
     done

@@ -125,6 +125,20 @@ class BreakerNotOpenError(ActionError):
     text = "has no open circuit breaker"
 
 
+class NoOrganizationKeysError(ActionError):
+    """Organizations' passwords are derived from keys that the console does not have."""
+
+    code = "no_organization_keys"
+    text = "has a password that is unknown here, because ORGANIZATION_KEYS is not set"
+
+
+class NotRenewableError(ActionError):
+    """Only the password of a healthy database can be renewed, and one renewal at a time."""
+
+    code = "not_renewable"
+    text = "is not ready and healthy, or is being repaired or renewed"
+
+
 class UnknownOrganizationError(ActionError):
     """No organization has this id."""
 

@@ -73,6 +73,7 @@ class WebSettings(ConsoleSettings):
     session_hours: int
     log_level: str
     feedback_keys: SecretKeys | None = field(repr=False)
+    organization_keys: SecretKeys | None = field(repr=False)
 
     @property
     def is_https(self) -> bool:
@@ -132,6 +133,13 @@ class WebSettingsSchema(ConsoleSettingsSchema):
     feedback_keys = KeyRing(
         "FEEDBACK_KEYS",
         "The same as the relay's. Without them, the console cannot look up or add an address of the suppression list.",
+        is_secret=True,
+        default=None,
+    )
+
+    organization_keys = KeyRing(
+        "ORGANIZATION_KEYS",
+        "The same as the relay's. Without them, the console gives applications no credentials of organizations.",
         is_secret=True,
         default=None,
     )

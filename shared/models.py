@@ -339,6 +339,7 @@ class Organization(Base):
     check_due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     drop_due_at: Mapped[datetime | None]
     kept_because: Mapped[str | None]
+    password_number: Mapped[int] = mapped_column(server_default="0")
 
 
 class OrganizationMember(Base):

@@ -129,9 +129,19 @@ def request_mac(request: bytes, key: bytes) -> bytes:
     return _mac(key, _REQUEST_LABEL + request)
 
 
-def tenant_password(organization_id: UUID, key: bytes) -> str:
-    """Derive the database password of an organization's role."""
-    return _base64(_mac(key, _TENANT_LABEL + organization_id.bytes)).decode()
+def tenant_password(organization_id: UUID, key: bytes, number: int = 0) -> str:
+    """Derive the database password of an organization's role. Each renewal adds one to ``number``."""
+    renewal = number.to_bytes(4) if number else b""
+    return _base64(_mac(key, _TENANT_LABEL + organization_id.bytes + renewal)).decode()
+
+
+def tenant_passwords(organization_id: UUID, keys: SecretKeys, number: int) -> list[str]:
+    """Return the password that was set last, followed by those that may still be valid.
+
+    These are of older keys, and of the number before, which a relay is replacing.
+    """
+    numbers = [number, number - 1] if number else [0]
+    return [tenant_password(organization_id, key, each) for each in numbers for key in keys.by_id.values()]
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""`tenants`: upgrades organizations' databases, and renews their passwords after a key change."""
+"""`tenants`: upgrades organizations' databases."""
 
 import os
 import sys
@@ -13,8 +13,8 @@ from shared.command_line import version_option
 from shared.db.errors import connection_failure_of
 from shared.settings import read_or_exit
 from tenants.application import ApplicationMigrations
-from tenants.databases import Result, connect, databases_behind, organization_databases, renew_passwords, upgrade_all
-from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
+from tenants.databases import Result, databases_behind, upgrade_all
+from tenants.settings import TenantsSettingsSchema
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,23 +47,7 @@ def migrate_command(at_once: int) -> None:
     with _exiting_without_server():
         behind = databases_behind(url, migrations.revision)
     results = _with_progress(upgrade_all(url, migrations, behind, at_once), len(behind))
-    _report_and_exit(f"revision {migrations.revision or 'none'}", "upgraded", results)
-
-
-@main.command("passwords")
-def passwords_command() -> None:
-    """Set the passwords of all organizations' roles to those of the newest of SECRET_KEYS.
-
-    Run it once relays and applications have the new key in front, and before you remove an older one. A failure stops
-    no other role. The command lists failures at the end and exits with 1. You can repeat it.
-    """
-    settings = read_or_exit(PasswordsSettingsSchema())
-    keys = settings.secret_keys
-    with _exiting_without_server(), connect(settings.provision_database_url, "passwords") as connection:
-        databases = organization_databases(connection)
-        renewed = renew_passwords(connection, databases, keys[keys.newest_id])
-        results = _with_progress(renewed, len(databases))
-    _report_and_exit(f"key {keys.newest_id}", "renewed", results)
+    _report_and_exit(f"revision {migrations.revision or 'none'}", results)
 
 
 def _with_progress(results: Iterator[Result], count: int) -> list[Result]:
@@ -78,9 +62,9 @@ def _with_progress(results: Iterator[Result], count: int) -> list[Result]:
     return collected
 
 
-def _report_and_exit(subject: str, done: str, results: Sequence[Result]) -> NoReturn:
+def _report_and_exit(subject: str, results: Sequence[Result]) -> NoReturn:
     failed = [result for result in results if result.error]
-    click.echo(f"{subject}: {len(results) - len(failed)} {done}, {len(failed)} failed")
+    click.echo(f"{subject}: {len(results) - len(failed)} upgraded, {len(failed)} failed")
     for each in failed:
         click.echo(f"  {each.database}: {each.error}")
     sys.exit(1 if failed else 0)

@@ -1,21 +1,19 @@
-"""Upgrade all organizations' databases, or renew the passwords of their roles.
+"""Upgrade all organizations' databases.
 
 Each database is independent and records its revision, so an interrupted run can be repeated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from shared.db.connection_settings import CONNECT_TIMEOUT_SECONDS, UTF8, driver_url
-from shared.secrets import tenant_password
 from tenants.application import ApplicationMigrations, run
-from tenants.schema import HAS_BEEN_USED, RECORD_REVISION, SCHEMA, is_organization_database, organization_id_of
+from tenants.schema import HAS_BEEN_USED, RECORD_REVISION, SCHEMA, is_organization_database
 
 OWNED = """
 select datname from pg_database
@@ -34,13 +32,13 @@ class Result:
     error: str | None
 
 
-def connect(url: str, purpose: str = "migrate") -> psycopg.Connection[Any]:
+def connect(url: str) -> psycopg.Connection[Any]:
     """Connect in autocommit."""
     return psycopg.connect(
         driver_url(url),
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        application_name=f"tenants {purpose}",
+        application_name="tenants migrate",
         **UTF8,
     )
 
@@ -100,29 +98,7 @@ def upgrade_one(url: str, migrations: ApplicationMigrations) -> str | None:
                 connection.execute(RECORD_REVISION, [migrations.revision, is_used])
             return reason
     except psycopg.Error as error:
-        return reason_of_error(error)
-
-
-def renew_passwords(
-    connection: psycopg.Connection[Any], databases: Sequence[str], newest_key: bytes
-) -> Iterator[Result]:
-    """Set each role's password to the one derived from the newest key. Open connections stay."""
-    for name in databases:
-        # As a SCRAM verifier, so that no statement log contains the password.
-        password = tenant_password(organization_id_of(name), newest_key).encode()
-        verifier = connection.pgconn.encrypt_password(password, name.encode(), b"scram-sha-256").decode()
-        statement = sql.SQL("alter role {} password {}").format(sql.Identifier(name), sql.Literal(verifier))
-        try:
-            connection.execute(statement)
-        except psycopg.Error as error:
-            yield Result(name, reason_of_error(error))
-        else:
-            yield Result(name, None)
-
-
-def reason_of_error(error: psycopg.Error) -> str:
-    """Return the error in one line, without values."""
-    return " ".join(filter(None, (type(error).__name__, error.sqlstate)))
+        return " ".join(filter(None, (type(error).__name__, error.sqlstate)))
 
 
 def url_of(url: str, database: str) -> str:

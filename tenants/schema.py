@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from uuid import UUID
 
 MEMBERS_ROLE = "signpost_tenant"
 """The role that holds the privileges on the tables. Each organization's role is a member of it."""
@@ -19,8 +18,3 @@ _DATABASE_NAME = re.compile(r"org_[0-9a-f]{32}")
 def is_organization_database(name: str) -> bool:
     """Return whether the name has the form of an organization's database."""
     return bool(_DATABASE_NAME.fullmatch(name))
-
-
-def organization_id_of(database: str) -> UUID:
-    """Return the organization's id from the name of its database."""
-    return UUID(database.removeprefix("org_"))

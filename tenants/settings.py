@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import ValidationError
 
-from shared.secrets import SecretKeys
-from shared.settings import DatabaseUrl, KeyRing, SettingsSchema, Text
+from shared.settings import DatabaseUrl, SettingsSchema, Text
 
 if TYPE_CHECKING:
     from tenants.application import ApplicationMigrations
@@ -35,14 +34,6 @@ class OrganizationMigrations(Text):
             raise ValidationError(str(error)) from error
 
 
-def _provision_database_url() -> DatabaseUrl:
-    return DatabaseUrl(
-        "PROVISION_DATABASE_URL",
-        "The server of organizations' databases, without a pooler; log in as the role that creates them.",
-        is_secret=True,
-    )
-
-
 @dataclass(frozen=True)
 class TenantsSettings:
     """Settings of `tenants migrate`."""
@@ -56,26 +47,9 @@ class TenantsSettingsSchema(SettingsSchema):
 
     result: ClassVar[type[TenantsSettings]] = TenantsSettings
 
-    provision_database_url = _provision_database_url()
-    organization_migrations = OrganizationMigrations()
-
-
-@dataclass(frozen=True)
-class PasswordsSettings:
-    """Settings of `tenants passwords`."""
-
-    provision_database_url: str = field(repr=False)
-    secret_keys: SecretKeys = field(repr=False)
-
-
-class PasswordsSettingsSchema(SettingsSchema):
-    """Environment variables of these settings."""
-
-    result: ClassVar[type[PasswordsSettings]] = PasswordsSettings
-
-    provision_database_url = _provision_database_url()
-    secret_keys = KeyRing(
-        "SECRET_KEYS",
-        "`id:base64,id:base64`, as for the relays; passwords are derived from the first.",
+    provision_database_url = DatabaseUrl(
+        "PROVISION_DATABASE_URL",
+        "The server of organizations' databases, without a pooler; log in as the role that creates them.",
         is_secret=True,
     )
+    organization_migrations = OrganizationMigrations()

@@ -32,6 +32,8 @@ class Action(StrEnum):
     PAUSE = "pause"
     PROBE = "probe"
     REPAIR = "repair"
+    GET_CREDENTIALS = "get_credentials"
+    RENEW_PASSWORD = "renew_password"  # noqa: S105 - the name of an action
     RESUME = "resume"
     ADD_SUPPRESSION = "add_suppression"
     REMOVE_SUPPRESSION = "remove_suppression"

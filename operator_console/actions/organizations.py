@@ -1,20 +1,28 @@
-"""Health checks and repairs of organizations' databases.
+"""Health checks and repairs of organizations' databases, and their credentials for applications.
 
-The relays carry them out, so the console needs neither an organization's credentials nor the right to create databases.
+The relays change the databases, so the console needs no right to create databases.
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, Text, func, select, true, type_coerce, update
 from sqlalchemy.orm import Session
 
 from operator_console.actions.audit import Action, AuditContext
-from operator_console.errors import OrganizationNotReadyError, UnknownOrganizationError
+from operator_console.errors import (
+    NoOrganizationKeysError,
+    NotRenewableError,
+    OrganizationNotReadyError,
+    UnknownOrganizationError,
+)
 from shared.ids import uuid7
-from shared.models import Organization
-from shared.vocabulary import WAKE_CHANNEL, HealthStatus, OrganizationStatus
+from shared.models import Organization, OutboxMessage
+from shared.secrets import SecretKeys, tenant_passwords
+from shared.vocabulary import WAKE_CHANNEL, HealthStatus, OrganizationStatus, Status
 
 
 class Repair(StrEnum):
@@ -49,6 +57,52 @@ def repair(session: Session, organization_id: UUID, audit: AuditContext) -> Repa
     return Repair.ENQUEUED
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """The login of an organization's database. While a relay renews the password, an older one is valid."""
+
+    database: str
+    role: str
+    password: str
+    older_passwords: tuple[str, ...]
+    is_being_renewed: bool
+
+
+def give_credentials(
+    session: Session, keys: SecretKeys | None, organization_id: UUID, audit: AuditContext
+) -> Credentials:
+    """Return the credentials of a ready organization's database, and add the audit row. The caller commits first.
+
+    Raises UnknownOrganizationError, OrganizationNotReadyError and NoOrganizationKeysError.
+    """
+    if keys is None:
+        raise NoOrganizationKeysError
+    organization = _locked(session, organization_id)
+    if organization.status != OrganizationStatus.READY:
+        raise OrganizationNotReadyError(status=organization.status)
+    session.add(audit.row(Action.GET_CREDENTIALS, before={"organization_id": str(organization_id)}))
+    pending = select(OutboxMessage.id).where(
+        OutboxMessage.id == organization.repair_id, OutboxMessage.status == Status.PENDING
+    )
+    newest, *older = tenant_passwords(organization_id, keys, organization.password_number)
+    name = organization.database_name
+    is_being_renewed = session.scalar(pending) is not None
+    return Credentials(name, name, newest, tuple(older), is_being_renewed)
+
+
+def renew_password(session: Session, organization_id: UUID, audit: AuditContext) -> UUID:
+    """Have a relay set another password, derived from the newest key, and return its message's id. The caller commits.
+
+    Raises UnknownOrganizationError and NotRenewableError.
+    """
+    _locked(session, organization_id)
+    message_id = uuid7()
+    if not session.scalar(select(func.signpost_renew_password(organization_id, message_id))):
+        raise NotRenewableError
+    session.add(audit.row(Action.RENEW_PASSWORD, message_id, {"organization_id": str(organization_id)}))
+    return message_id
+
+
 def request_checks(session: Session, organization_ids: Collection[UUID] | None = None) -> int:
     """Have the relays check these organizations' databases next, or all of them; return their number."""
     is_checked = [Organization.status == OrganizationStatus.READY, Organization.is_decoy.is_(False)]
@@ -64,9 +118,16 @@ def request_checks(session: Session, organization_ids: Collection[UUID] | None =
     return len(due.all())
 
 
-def _locked(session: Session, organization_id: UUID) -> Row[str, str | None, str | None]:
+def _locked(session: Session, organization_id: UUID) -> Row[*tuple[Any, ...]]:
     organization = session.execute(
-        select(type_coerce(Organization.status, Text).label("status"), Organization.health, Organization.health_error)
+        select(
+            type_coerce(Organization.status, Text).label("status"),
+            Organization.health,
+            Organization.health_error,
+            Organization.repair_id,
+            Organization.database_name,
+            Organization.password_number,
+        )
         .where(Organization.id == organization_id, Organization.is_decoy.is_(False))
         .with_for_update()
     ).one_or_none()

@@ -31,6 +31,7 @@ class Scope(StrEnum):
     READ = "read"
     ACT = "act"
     REVEAL = "reveal"
+    CREDENTIALS = "credentials"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from uuid import UUID
 import click
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.actions.organizations import Repair, repair, request_checks
+from operator_console.actions.organizations import Repair, renew_password, repair, request_checks
 from operator_console.cli.database import fail, report_error, session_maker, transaction
 from operator_console.cli.options import audit_context, json_option, limit_option, reason_option
 from operator_console.cli.output import show_object, show_rows
 from operator_console.errors import ActionError, UnknownOrganizationError
-from operator_console.queries.organizations import list_organizations, show_organization
+from operator_console.queries.organizations import healthy_ids, list_organizations, show_organization
 from operator_console.views import OrganizationDetail, as_json
 from shared.command_line import EnumChoice
 from shared.vocabulary import HealthStatus
@@ -86,6 +86,31 @@ def repair_command(organization_id: UUID, reason: str) -> None:
     except ActionError as error:
         fail(f"organization {organization_id} {error}")
     click.echo(f"organization {organization_id} {REPAIR_RESULTS[outcome]}")
+
+
+@organizations_commands.command("renew-passwords")
+@click.argument("ids", nargs=-1, type=click.UUID)
+@click.option("--all", "is_all", is_flag=True, help="All healthy organizations, such as after a change of keys.")
+@reason_option
+def renew_passwords_command(ids: tuple[UUID, ...], reason: str, *, is_all: bool) -> None:
+    """Have the relays set new passwords of organizations' roles, derived from the newest key."""
+    if bool(ids) == is_all:
+        raise click.UsageError("Name organizations by their ids, or give --all.")
+    audit, failed = audit_context(reason), False
+    with session_maker() as sessions:
+        with sessions.begin() as session:
+            chosen = healthy_ids(session) if is_all else ids
+        for each in chosen:
+            try:
+                with sessions.begin() as session:
+                    renew_password(session, each, audit)
+            except ActionError as error:
+                report_error(f"organization {each} {error}")
+                failed = True
+            else:
+                click.echo(f"organization {each} gets a new password")
+    if failed:
+        raise SystemExit(1)
 
 
 def _organization(sessions: sessionmaker[Session], organization_id: UUID) -> OrganizationDetail:

@@ -32,6 +32,12 @@ def list_organizations(
     return OrganizationPage(shown, next_cursor=shown[-1].id if len(rows) > limit else None)
 
 
+def healthy_ids(session: Session) -> list[UUID]:
+    """Return the ids of the organizations with a healthy database, oldest first."""
+    is_healthy = (Organization.health == HealthStatus.HEALTHY.value, Organization.is_decoy.is_(False))
+    return list(session.scalars(select(Organization.id).where(*is_healthy).order_by(Organization.id)))
+
+
 def show_organization(session: Session, organization_id: UUID) -> OrganizationDetail:
     """Return one organization with its provisioning steps and losses. Raises UnknownOrganizationError."""
     row = session.scalars(

@@ -18,7 +18,7 @@ from operator_console.actions.bulk import (
     stop_bulk,
 )
 from operator_console.actions.discard import discard, undo_discard
-from operator_console.actions.organizations import Repair, repair
+from operator_console.actions.organizations import Repair, give_credentials, renew_password, repair
 from operator_console.actions.pauses import PauseTarget, count_impact, pause, probe, resume
 from operator_console.actions.requeue import Correction, requeue
 from operator_console.actions.suppressions import add_suppression, list_suppressions, remove_suppression
@@ -292,6 +292,24 @@ def post_repair(organization_id: UUID) -> tuple[Response, HTTPStatus]:
     outcome = act(repair, organization_id, _reason())
     status = HTTPStatus.OK if outcome is Repair.NOT_NEEDED else HTTPStatus.ACCEPTED
     return jsonify(id=organization_id, repair=outcome), status
+
+
+@blueprint.post("/organizations/<uuid:organization_id>/credentials")
+@requires(Scope.CREDENTIALS)
+def post_credentials(organization_id: UUID) -> Response:
+    """Give an application the login of an organization's database, after an audit row is committed."""
+    audit, keys = current_operator().audit(_reason()), services().organization_keys
+    with services().sessions.begin() as session:
+        credentials = give_credentials(session, keys, organization_id, audit)
+    return jsonify(as_json(credentials))
+
+
+@blueprint.post("/organizations/<uuid:organization_id>/credentials/renew")
+@requires(Scope.CREDENTIALS)
+def post_renew(organization_id: UUID) -> tuple[Response, HTTPStatus]:
+    """Have a relay set another password for the organization's role."""
+    message_id = act(renew_password, organization_id, _reason())
+    return jsonify(id=organization_id, message_id=message_id), HTTPStatus.ACCEPTED
 
 
 @blueprint.get("/audit")

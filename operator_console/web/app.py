@@ -123,6 +123,7 @@ def _services(settings: WebSettings) -> Services:
         origin=origin_of(settings.url),
         is_https=settings.is_https,
         feedback_keys=settings.feedback_keys,
+        organization_keys=settings.organization_keys,
     )
 
 

@@ -23,6 +23,8 @@ class Code(StrEnum):
     NOT_DEAD = "not_dead"
     NOT_DISCARDED = "not_discarded"
     NOT_SUPPRESSED = "not_suppressed"
+    NO_ORGANIZATION_KEYS = "no_organization_keys"
+    NOT_RENEWABLE = "not_renewable"
     NO_FEEDBACK_KEYS = "no_feedback_keys"
     SUPERSEDED = "superseded"
     ERASED = "erased"

@@ -69,6 +69,8 @@ EVENTS: Mapping[str, str] = {
     "resume": "Resumed",
     "probe": "Provider probed",
     "repair": "Repair of an organization requested",
+    "get_credentials": "Credentials of an organization given",
+    "renew_password": "New password for an organization requested",
     "add_suppression": "Address suppressed",
     "remove_suppression": "Suppression ended",
     "change_profile": "Own fields of a user changed",

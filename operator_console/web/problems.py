@@ -54,6 +54,10 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     ),
     Code.NOT_DEAD: ProblemType(409, "Only a dead message can be changed in this way."),
     Code.NOT_SUPPRESSED: ProblemType(404, "The address is not suppressed."),
+    Code.NO_ORGANIZATION_KEYS: ProblemType(409, "The console has no ORGANIZATION_KEYS, so it knows no passwords."),
+    Code.NOT_RENEWABLE: ProblemType(
+        409, "The database is not healthy, or it is being repaired, or its password is being renewed."
+    ),
     Code.NO_FEEDBACK_KEYS: ProblemType(409, "The console has no FEEDBACK_KEYS, so it cannot look up addresses."),
     Code.NOT_DISCARDED: ProblemType(409, "The last action on the message was not a discard."),
     Code.SUPERSEDED: ProblemType(409, "A newer message replaced this one, or its registration has ended."),

@@ -36,6 +36,7 @@ class Services:
     origin: str | None
     is_https: bool
     feedback_keys: SecretKeys | None
+    organization_keys: SecretKeys | None
 
     @property
     def cookie_name(self) -> str:

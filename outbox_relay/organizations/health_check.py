@@ -38,7 +38,7 @@ with due as (
      order by check_due_at limit %(limit)s for update skip locked)
 update organizations set check_due_at = now() + %(period)s * (0.9 + 0.2 * random())
  where id = any(array(select id from due))
-returning id, now()
+returning id, password_number, now()
 """
 
 # A check may take seconds. Meanwhile, a repair or a later check may write a newer result, which must not be
@@ -140,7 +140,9 @@ class HealthChecker:
     async def _claim_due(self, connection: AsyncConnection[TupleRow]) -> list[DueCheck]:
         parameters = {"limit": self._schedule.max_per_round, "period": self._schedule.period}
         rows = await (await connection.execute(CLAIM_DUE, parameters)).fetchall()
-        return [DueCheck(Organization(organization_id), claimed_at) for organization_id, claimed_at in rows]
+        return [
+            DueCheck(Organization(organization_id, number), claimed_at) for organization_id, number, claimed_at in rows
+        ]
 
     async def _check(self, due: DueCheck) -> None:
         async with self._slots:

@@ -53,7 +53,7 @@ def provisioning_service(settings: RelaySettings, url: str) -> ProvisioningServi
     """Build the service for the organizations' server."""
     server = ProvisionServer(
         url,
-        settings.secret_keys,
+        settings.organization_keys or settings.secret_keys,
         connections=settings.provision_connections,
         migrations=settings.organization_migrations,
     )

@@ -16,7 +16,7 @@ from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.provisioning.model import Organization
 
 START = """
-select id, is_decoy from signpost_start_provisioning(%(message_id)s, %(lease_token)s)
+select id, password_number, is_decoy from signpost_start_provisioning(%(message_id)s, %(lease_token)s)
 """
 
 # A later attempt may repeat a step. The row then shows the latest attempt.
@@ -84,8 +84,8 @@ class OrganizationStore:
         row = await self._lifeline.run(work)
         if row is None:
             return None
-        organization_id, is_decoy = row
-        return ProvisionTarget(Organization(organization_id), is_decoy)
+        organization_id, password_number, is_decoy = row
+        return ProvisionTarget(Organization(organization_id, password_number), is_decoy)
 
     def step_log(self, message: ClaimedMessage, organization: Organization) -> "LeasedStepLog":
         """Return a log of the organization's steps that is valid while the message's lease is."""

@@ -104,7 +104,7 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
 async def _inspect_as_tenant(server: ProvisionServer, organization: Organization) -> Inspection:
     async with (
         database_timeout(CHECK_SECONDS),
-        await server.connect_as_tenant(organization.id, organization.database) as connection,
+        await server.connect_as_tenant(organization) as connection,
     ):
         return await inspect_database(connection, organization)
 

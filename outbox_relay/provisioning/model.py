@@ -18,9 +18,10 @@ _TRANSIENT_ERRORS = ("40", "55P03")  # deadlock, serialization failure, lock tim
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """The organization that owns a database."""
+    """The organization that owns a database. Its password is derived from ``password_number``."""
 
     id: UUID
+    password_number: int = 0
 
     @property
     def database(self) -> str:

@@ -101,7 +101,7 @@ async def drop(server: ProvisionServer, organization: Organization) -> None:
 async def create_database(context: ProvisionContext, organization: Organization) -> None:
     """Create the role, and the database as a copy of the template."""
     template = await ensure_current_template(context.server)
-    await ensure_role(context.connection, organization.database, context.server.newest_password(organization.id))
+    await ensure_role(context.connection, organization.database, context.server.newest_password(organization))
     try:
         await ensure_database(context.connection, organization.database, template)
     except psycopg.errors.InvalidCatalogName:
@@ -117,7 +117,7 @@ async def prepare(context: ProvisionContext, organization: Organization) -> None
 
 async def verify(context: ProvisionContext, organization: Organization) -> None:
     """Log in as the organization's role and inspect the database."""
-    async with await context.server.connect_as_tenant(organization.id, organization.database) as connection:
+    async with await context.server.connect_as_tenant(organization) as connection:
         await inspection.inspect_database(connection, organization)
 
 

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from outbox_relay.db.connection import RelayConnection, connect
+from outbox_relay.provisioning.model import Organization
 from shared.db.connection_settings import SET_IN_OWN_SESSION, driver_url, own_session_parameters
-from shared.secrets import SecretKeys, tenant_password
+from shared.secrets import SecretKeys, tenant_passwords
 from tenants.application import ApplicationMigrations
 
 CONNECTIONS_PER_ORGANIZATION = 2
@@ -93,9 +93,10 @@ class ProvisionServer:
         """Connect to an organization's database as its owner."""
         return await connect(self.url_of(database), "provision")
 
-    async def connect_as_tenant(self, organization_id: UUID, database: str) -> RelayConnection:
-        """Connect with the organization's own role; try the passwords of all keys, newest first."""
-        *newer, oldest = self._passwords(organization_id)
+    async def connect_as_tenant(self, organization: Organization) -> RelayConnection:
+        """Connect with the organization's own role; try all passwords that may be valid, newest first."""
+        database = organization.database
+        *newer, oldest = self._passwords(organization)
         for password in newer:
             try:
                 return await connect(self.url_of(database, user=database, password=password), "health check")
@@ -103,13 +104,13 @@ class ProvisionServer:
                 continue  # a refused login has no SQLSTATE, only a text in the server's language
         return await connect(self.url_of(database, user=database, password=oldest), "health check")
 
-    def newest_password(self, organization_id: UUID) -> str:
+    def newest_password(self, organization: Organization) -> str:
         """Return the password to set for the organization's role."""
-        return self._passwords(organization_id)[0]
+        return self._passwords(organization)[0]
 
     def url_of(self, database: str, **credentials: str) -> str:
         """Return the driver's URL of a database on this server, optionally with other credentials."""
         return make_conninfo(**self._parts | {"dbname": database} | credentials)
 
-    def _passwords(self, organization_id: UUID) -> list[str]:
-        return [tenant_password(organization_id, key) for key in self._keys.by_id.values()]
+    def _passwords(self, organization: Organization) -> list[str]:
+        return tenant_passwords(organization.id, self._keys, organization.password_number)

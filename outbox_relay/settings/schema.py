@@ -212,6 +212,14 @@ class RelaySettings(BrandingSettings):
         default=None,
     )
     organization_migrations: "ApplicationMigrations | None" = setting(OrganizationMigrations)
+    organization_keys: SecretKeys | None = setting(
+        KeyRing,
+        "ORGANIZATION_KEYS",
+        "`id:base64,id:base64`, newest first: organizations' passwords are derived from them. Without them, from"
+        " SECRET_KEYS, which the console must not have.",
+        is_secret=True,
+        default=None,
+    )
     provision_connections: int = setting(
         Whole,
         "PROVISION_CONNECTIONS",

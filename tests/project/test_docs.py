@@ -33,7 +33,7 @@ from shared.vocabulary import (
     Work,
     WorkChannel,
 )
-from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
+from tenants.settings import TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -52,7 +52,6 @@ PROCESSES = {
     "receiver": BounceSettingsSchema,
     "receiver of callbacks": CallbackSettingsSchema,
     "tenants": TenantsSettingsSchema,
-    "tenants passwords": PasswordsSettingsSchema,
 }
 SETTINGS_TABLE = re.compile(r"(<!-- settings ([A-Z_ ]+) -->).*?(<!-- end -->)", re.DOTALL)
 

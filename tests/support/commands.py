@@ -20,7 +20,7 @@ from outbox_relay.settings import RelaySettingsSchema
 from receiver.bounces.settings import BounceSettingsSchema
 from receiver.callbacks.settings import CallbackSettingsSchema
 from shared.settings import SettingsSchema
-from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
+from tenants.settings import TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -36,7 +36,6 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "outboxctl suppressions": SuppressionSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "tenants": TenantsSettingsSchema,
-    "tenants passwords": PasswordsSettingsSchema,
 }
 
 

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
+from werkzeug.test import TestResponse
 
+from operator_console.actions.tokens import Scope
 from shared.ids import uuid7
+from shared.secrets import tenant_password
 from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in, operators_token
 from tests.support.databases import Database
+from tests.support.keys import KEY, SECRET_KEYS
 from tests.support.processes import SCRIPTS
 
 pytestmark = pytest.mark.slow
@@ -196,3 +200,46 @@ def test_the_command_line_shows_and_repairs_the_same(database: Database) -> None
     assert (unseen.returncode, "no relay has checked" in unseen.stderr) == (1, True)
     unknown = outboxctl(database, "show", str(uuid4()))
     assert unknown.returncode == 1
+
+
+def test_an_application_gets_credentials_and_renews_the_password(database: Database) -> None:
+    organization_id = founded(database, "healthy")
+    token = operators_token(database, Scope.CREDENTIALS)
+    path = f"/v1/organizations/{organization_id}/credentials"
+    with console_on(database, ORGANIZATION_KEYS=SECRET_KEYS) as console:
+
+        def post(path: str, token: str = token) -> TestResponse:
+            return console.ask("POST", path, token, json=BECAUSE)
+
+        first = post(path).json
+        name = f"org_{organization_id.hex}"
+        assert first == {
+            "database": name,
+            "role": name,
+            "password": tenant_password(organization_id, KEY),
+            "older_passwords": [],
+            "is_being_renewed": False,
+        }
+        assert post(f"{path}/renew").status_code == 202
+        second = post(path).json
+        assert second["password"] == tenant_password(organization_id, KEY, 1)
+        assert (second["older_passwords"], second["is_being_renewed"]) == ([first["password"]], True)
+        again = post(f"{path}/renew")
+        assert (again.status_code, again.json["code"]) == (409, "not_renewable")
+        operator = operators_token(database, Scope.READ, Scope.ACT, Scope.REVEAL, name="bea")
+        assert post(path, operator).status_code == 403
+        assert [row["action"] for row in console.ask("GET", "/v1/audit", operator).json["actions"]][1:4] == [
+            "get_credentials",
+            "renew_password",
+            "get_credentials",
+        ]
+    assert repairs(database) == [("organization_repair", str(organization_id))]
+
+
+def test_all_healthy_databases_get_new_passwords_after_a_change_of_keys(database: Database) -> None:
+    healthy, lost = founded(database, "healthy"), founded(database, "lost")
+    done = outboxctl(database, "renew-passwords", "--all", "--reason", "new keys")
+    assert (done.returncode, done.stdout) == (0, f"organization {healthy} gets a new password\n")
+    refused = outboxctl(database, "renew-passwords", str(lost), "--reason", "new keys")
+    assert (refused.returncode, "is not ready and healthy" in refused.stderr) == (1, True)
+    assert repairs(database) == [("organization_repair", str(healthy))]

@@ -1,11 +1,8 @@
 """Results of one health check, and passwords."""
 
-import asyncio
-import subprocess
-import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -19,13 +16,11 @@ from shared.secrets import SecretKeys
 from shared.vocabulary import HealthStatus
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS
-from tests.support.migrating import migrate_environment
 from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 NEW_KEY = bytes(range(32, 64))
-PASSWORDS = (sys.executable, "-m", "tenants", "passwords")
 NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"
 
 
@@ -127,23 +122,16 @@ async def test_passwords_are_required_and_stay_valid_until_the_next_provisioning
             psycopg.connect(tenants.tcp_url(organization, KEY))
 
 
-async def test_the_command_renews_all_passwords_despite_single_failures(
+async def test_a_renewed_password_replaces_the_one_before_which_health_checks_accept_meanwhile(
     tenants: Tenants, organization: Organization
 ) -> None:
-    broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
-    tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # without a role
-    encoded = [f"{name}:{b64encode(key).decode()}" for name, key in (("new", NEW_KEY), ("old", KEY))]
-    environment = migrate_environment(tenants) | {"SECRET_KEYS": ",".join(encoded)}
-    done = await asyncio.to_thread(
-        subprocess.run, PASSWORDS, env=environment, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (
-        1,
-        f"key new: 1 renewed, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
-    )
     url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
+    renewed = replace(organization, password_number=1)
     with passwords_asked_of(tenants):
-        assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
+        assert (await check(tenants.server(url=url), renewed)).status is HealthStatus.HEALTHY
+        await provision(tenants.server(url=url), renewed, RecordingStepLog())
+        assert (await check(tenants.server(url=url), renewed)).status is HealthStatus.HEALTHY
+        assert (await check(tenants.server(url=url), organization)).error == "its role cannot connect"
 
 
 async def test_a_password_is_valid_for_one_organization_only(tenants: Tenants, organization: Organization) -> None:
