@@ -132,6 +132,20 @@ class NoOrganizationKeysError(ActionError):
     text = "has a password that is unknown here, because ORGANIZATION_KEYS is not set"
 
 
+class NoOwnerError(ActionError):
+    """Only an active user can own an adopted organization."""
+
+    code = "no_owner"
+    text = "cannot belong to {owner}, which is no active user"
+
+
+class AdoptedError(ActionError):
+    """The database belongs to an organization already."""
+
+    code = "adopted"
+    text = "exists already"
+
+
 class NotRenewableError(ActionError):
     """Only the password of a healthy database can be renewed, and one renewal at a time."""
 

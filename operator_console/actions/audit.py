@@ -31,6 +31,7 @@ class Action(StrEnum):
     CREATE_TOKEN = "create_token"  # noqa: S105 - the name of an action
     PAUSE = "pause"
     PROBE = "probe"
+    ADOPT = "adopt"
     REPAIR = "repair"
     GET_CREDENTIALS = "get_credentials"
     RENEW_PASSWORD = "renew_password"  # noqa: S105 - the name of an action

@@ -14,15 +14,25 @@ from sqlalchemy.orm import Session
 
 from operator_console.actions.audit import Action, AuditContext
 from operator_console.errors import (
+    AdoptedError,
     NoOrganizationKeysError,
+    NoOwnerError,
     NotRenewableError,
     OrganizationNotReadyError,
     UnknownOrganizationError,
 )
 from shared.ids import uuid7
-from shared.models import Organization, OutboxMessage
+from shared.models import Organization, OrganizationMember, OutboxMessage, User
 from shared.secrets import SecretKeys, tenant_passwords
-from shared.vocabulary import WAKE_CHANNEL, HealthStatus, OrganizationStatus, Status
+from shared.vocabulary import (
+    WAKE_CHANNEL,
+    HealthStatus,
+    MemberRole,
+    OrganizationStatus,
+    Status,
+    UserStatus,
+    database_name_of,
+)
 
 
 class Repair(StrEnum):
@@ -101,6 +111,49 @@ def renew_password(session: Session, organization_id: UUID, audit: AuditContext)
         raise NotRenewableError
     session.add(audit.row(Action.RENEW_PASSWORD, message_id, {"organization_id": str(organization_id)}))
     return message_id
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A database of an earlier system, and the organization that it is for."""
+
+    database: str
+    organization_id: UUID
+    name: str
+    owner_id: UUID
+
+
+def check_adoption(session: Session, adoption: Adoption) -> None:
+    """Raise AdoptedError or NoOwnerError if the organization cannot be added."""
+    if session.get(Organization, adoption.organization_id):
+        raise AdoptedError
+    owner = session.get(User, adoption.owner_id)
+    if owner is None or owner.status != UserStatus.ACTIVE:
+        raise NoOwnerError(owner=str(adoption.owner_id))
+
+
+def record_adoption(session: Session, adoption: Adoption, audit: AuditContext) -> None:
+    """Add the organization of an adopted database, and enqueue the repair that creates its role. The caller commits.
+
+    Only the schema's owner may. Raises AdoptedError and NoOwnerError.
+    """
+    check_adoption(session, adoption)
+    organization = Organization(
+        id=adoption.organization_id,
+        name=adoption.name,
+        status=OrganizationStatus.READY,
+        founder_id=adoption.owner_id,
+        database_name=database_name_of(adoption.organization_id),
+        ready_at=func.now(),
+    )
+    session.add(organization)
+    session.flush()
+    session.add(OrganizationMember(organization_id=organization.id, user_id=adoption.owner_id, role=MemberRole.OWNER))
+    message_id = uuid7()
+    session.execute(select(func.signpost_enqueue_repair(organization.id, message_id, true())))
+    before = {"organization_id": str(organization.id), "database": adoption.database}
+    session.add(audit.row(Action.ADOPT, message_id, before))
+    session.execute(select(func.pg_notify(WAKE_CHANNEL, "")))
 
 
 def request_checks(session: Session, organization_ids: Collection[UUID] | None = None) -> int:

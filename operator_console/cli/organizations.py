@@ -5,17 +5,32 @@ from datetime import datetime
 from uuid import UUID
 
 import click
+import psycopg
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.actions.organizations import Repair, renew_password, repair, request_checks
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.organizations import (
+    Adoption,
+    Repair,
+    check_adoption,
+    record_adoption,
+    renew_password,
+    repair,
+    request_checks,
+)
 from operator_console.cli.database import fail, report_error, session_maker, transaction
-from operator_console.cli.options import audit_context, json_option, limit_option, reason_option
+from operator_console.cli.options import Reason, audit_context, json_option, limit_option, reason_option
 from operator_console.cli.output import show_object, show_rows
+from operator_console.cli.tokens import OWNER_NEEDED
 from operator_console.errors import ActionError, UnknownOrganizationError
 from operator_console.queries.organizations import healthy_ids, list_organizations, show_organization
+from operator_console.settings import AdoptionSettingsSchema
 from operator_console.views import OrganizationDetail, as_json
 from shared.command_line import EnumChoice
-from shared.vocabulary import HealthStatus
+from shared.ids import uuid7
+from shared.settings import read_or_exit
+from shared.vocabulary import HealthStatus, database_name_of
+from tenants.adoption import inspect_candidate, take_over
 
 COLUMNS = ("id", "name", "status", "health", "health_error", "revision", "tables", "checked_at")
 POLL_SECONDS = 0.25
@@ -86,6 +101,47 @@ def repair_command(organization_id: UUID, reason: str) -> None:
     except ActionError as error:
         fail(f"organization {organization_id} {error}")
     click.echo(f"organization {organization_id} {REPAIR_RESULTS[outcome]}")
+
+
+@organizations_commands.command("adopt")
+@click.argument("database")
+@click.option("--name", required=True, type=Reason(), help="The organization's name.")
+@click.option("--owner", "owner_id", required=True, type=click.UUID, help="The id of the active user who owns it.")
+@click.option("--dry-run", is_flag=True, help="Check only.")
+@reason_option
+def adopt_command(database: str, name: str, owner_id: UUID, reason: str, *, dry_run: bool) -> None:
+    """Take over an existing database as an organization's. Needs the DATABASE_URL of the schema's owner.
+
+    The database is renamed to `org_` and the new organization's id. A relay then creates its role and checks it. You
+    can repeat an interrupted command, also with the new name.
+    """
+    url = read_or_exit(AdoptionSettingsSchema()).provision_database_url
+    try:
+        candidate = inspect_candidate(url, database)
+        if candidate.problems:
+            fail(f"database {database} cannot be adopted: {'; '.join(candidate.problems)}")
+        adoption = Adoption(database, candidate.organization_id or uuid7(), name, owner_id)
+        _adopt(url, adoption, audit_context(reason), dry_run=dry_run)
+    except psycopg.Error as error:
+        fail(f"database {database} was not adopted ({type(error).__name__} {error.sqlstate or ''})")
+
+
+def _adopt(url: str, adoption: Adoption, audit: AuditContext, *, dry_run: bool) -> None:
+    organization_id = adoption.organization_id
+    try:
+        with session_maker(OWNER_NEEDED) as sessions:
+            with sessions.begin() as session:
+                check_adoption(session, adoption)
+            if dry_run:
+                click.echo(f"database {adoption.database} can be adopted")
+                return
+            # First, because a repair of an organization without this name would create an empty database.
+            take_over(url, adoption.database, organization_id, database_name_of(organization_id))
+            with sessions.begin() as session:
+                record_adoption(session, adoption, audit)
+    except ActionError as error:
+        fail(f"organization {organization_id} {error}")
+    click.echo(f"organization {organization_id} has adopted database {adoption.database}")
 
 
 @organizations_commands.command("renew-passwords")

@@ -68,6 +68,7 @@ EVENTS: Mapping[str, str] = {
     "pause": "Paused",
     "resume": "Resumed",
     "probe": "Provider probed",
+    "adopt": "Database adopted for an organization",
     "repair": "Repair of an organization requested",
     "get_credentials": "Credentials of an organization given",
     "renew_password": "New password for an organization requested",

@@ -10,6 +10,7 @@ from marshmallow.fields import Field
 
 from api_service.settings import ApiSettingsSchema
 from operator_console.settings import (
+    AdoptionSettingsSchema,
     ConsoleSettingsSchema,
     ProfileSettingsSchema,
     SuppressionSettingsSchema,
@@ -47,6 +48,7 @@ PROCESSES = {
     "relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
+    "outboxctl organizations adopt": AdoptionSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "console": WebSettingsSchema,
     "receiver": BounceSettingsSchema,

@@ -1,0 +1,133 @@
+"""`outboxctl organizations adopt`: databases of an earlier system become organizations' databases."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from devstack.cluster import Cluster
+from outbox_relay.provisioning.inspection import check
+from outbox_relay.provisioning.model import Organization, StepFailedError
+from outbox_relay.provisioning.provision import drop, provision
+from shared.ids import uuid7
+from shared.vocabulary import HealthStatus, database_name_of
+from tenants.adoption import take_over
+from tests.support.databases import Database
+from tests.support.migrating import migrated
+from tests.support.processes import SCRIPTS
+from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, tenants_on
+
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
+
+COUNT = 5
+
+
+@pytest.fixture
+def tenants(cluster: Cluster) -> Iterator[Tenants]:
+    with tenants_on(cluster) as tenants:
+        yield tenants
+        for (name,) in tenants.execute("select datname from pg_database where datname ~ '^clinic_'"):
+            tenants.execute(f"drop database {name} with (force)")
+
+
+def old_database(tenants: Tenants, name: str) -> None:
+    """Add a database with the application's tables and a row, as the earlier system left it."""
+    tenants.execute(f"create database {name} owner {PROVISIONER}")
+    tables = "create table notes (id bigint generated always as identity primary key, text text not null);"
+    with tenants.connect(name, PROVISIONER) as connection:
+        connection.execute(f"{tables} insert into notes (text) values ('an old note')")
+
+
+def active_user(database: Database) -> UUID:
+    user_id = uuid4()
+    with database.connect() as connection:
+        connection.execute(
+            "insert into users (id, status, email, email_canonical, email_verified_at, password_hash, locale,"
+            " activated_at) values (%s, 'active', %s, %s, now(), 'x', 'en', now())",
+            [user_id, f"{user_id}@example.org", f"{user_id}@example.org"],
+        )
+    return user_id
+
+
+def adopt(
+    database: Database, tenants: Tenants, name: str, owner_id: UUID, *options: str
+) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"DATABASE_URL": database.owner_url, "PROVISION_DATABASE_URL": tenants.url}
+    command = (str(SCRIPTS / "outboxctl"), "organizations", "adopt", name, "--name", "Clinic", "--owner", str(owner_id))
+    return subprocess.run(
+        (*command, "--reason", "the old system ends", *options),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def rows(database: Database, query: str) -> list[tuple[object, ...]]:
+    with database.connect() as connection:
+        return connection.execute(query).fetchall()
+
+
+async def test_five_databases_are_adopted_repaired_and_upgraded_with_their_rows(
+    database: Database, tenants: Tenants
+) -> None:
+    owner_id = active_user(database)
+    for number in range(COUNT):
+        old_database(tenants, f"clinic_{number}")
+        dry = adopt(database, tenants, f"clinic_{number}", owner_id, "--dry-run")
+        assert (dry.returncode, dry.stdout) == (0, f"database clinic_{number} can be adopted\n"), dry.stderr
+        assert rows(database, "select count(*) from organizations") == [(number,)]
+        done = adopt(database, tenants, f"clinic_{number}", owner_id)
+        assert done.returncode == 0, done.stderr
+    found = rows(database, "select id, status, database_name from organizations order by id")
+    assert [status for _, status, _ in found] == ["ready"] * COUNT
+    assert tenants.names() == [name for *_, name in found]
+    members = "select count(*) from organization_members where role = 'owner'"
+    assert rows(database, members) == rows(database, "select count(*) from operator_actions where action = 'adopt'")
+    repairs = "select count(*) from outbox_messages where template = 'organization_repair' and status = 'pending'"
+    assert rows(database, repairs) == [(COUNT,)]
+
+    server = tenants.server()
+    for key, *_ in found:
+        organization = Organization(UUID(str(key)))
+        await provision(server, organization, RecordingStepLog())  # what a relay does with the repair
+        assert (await check(server, organization)).status is HealthStatus.HEALTHY
+        with pytest.raises(StepFailedError):
+            await drop(server, organization)
+    assert migrated(tenants).stdout == f"revision 2: {COUNT} upgraded, 0 failed\n"
+    with tenants.as_member(organization) as member:
+        member.execute("insert into notes (text) values ('a new note'); insert into audit (action) values ('adopted')")
+        assert member.execute("select text from notes order by id").fetchall() == [("an old note",), ("a new note",)]
+
+
+def test_an_interrupted_adoption_is_repeated_with_the_new_name(database: Database, tenants: Tenants) -> None:
+    owner_id, organization_id = active_user(database), uuid7()
+    old_database(tenants, "clinic_1")
+    name = database_name_of(organization_id)
+    take_over(tenants.url, "clinic_1", organization_id, name)
+    assert adopt(database, tenants, name, owner_id).returncode == 0
+    assert rows(database, "select id from organizations") == [(organization_id,)]
+    again = adopt(database, tenants, name, owner_id)
+    assert (again.returncode, again.stderr) == (1, f"outboxctl: organization {organization_id} exists already\n")
+
+
+def test_a_database_is_refused_with_all_reasons_and_unchanged(database: Database, tenants: Tenants) -> None:
+    owner_id = active_user(database)
+    old_database(tenants, "clinic_1")
+    tenants.execute("alter database clinic_1 owner to postgres")
+    with tenants.connect("clinic_1"):
+        refused = adopt(database, tenants, "clinic_1", owner_id)
+    reasons = "1 sessions use it; it belongs to postgres: change the owner"
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        f"outboxctl: database clinic_1 cannot be adopted: {reasons}\n",
+    )
+    tenants.execute(f"alter database clinic_1 owner to {PROVISIONER}")
+    tenants.execute("alter table notes owner to postgres", "clinic_1")
+    assert "tables belong to postgres: use reassign owned" in adopt(database, tenants, "clinic_1", owner_id).stderr
+    tenants.execute(f"alter table notes owner to {PROVISIONER}", "clinic_1")
+    assert "which is no active user" in adopt(database, tenants, "clinic_1", uuid4()).stderr
+    assert "it does not exist" in adopt(database, tenants, "clinic_2", owner_id).stderr
+    assert tenants.execute("select to_regnamespace('signpost')", "clinic_1") == [(None,)]
