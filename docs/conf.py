@@ -25,7 +25,14 @@ html_show_sphinx = False
 # The navigation is added here, because GitHub would show a toctree in a page as code.
 NAVIGATION = {
     "Tutorial": ["tutorial"],
-    "Guides": ["guides/systemd", "guides/containers", "guides/providers", "guides/operations", "guides/*"],
+    "Guides": [
+        "guides/systemd",
+        "guides/containers",
+        "guides/providers",
+        "guides/providers/*",
+        "guides/operations",
+        "guides/*",
+    ],
     "Reference": ["reference/settings", "reference/commands", "reference/http", "reference/*"],
     "Explanation": ["explanation/architecture", "explanation/*"],
     "Decisions": ["decisions/*"],
