@@ -132,18 +132,8 @@ class NoOrganizationKeysError(ActionError):
     text = "has a password that is unknown here, because ORGANIZATION_KEYS is not set"
 
 
-class NoOwnerError(ActionError):
-    """Only an active user can own an adopted organization."""
-
-    code = "no_owner"
-    text = "cannot belong to {owner}, which is no active user"
-
-
-class AdoptedError(ActionError):
-    """The database belongs to an organization already."""
-
-    code = "adopted"
-    text = "exists already"
+class AdoptionError(Exception):
+    """A database cannot become an organization's. Only a command adopts databases, so there is no code for HTTP."""
 
 
 class NotRenewableError(ActionError):

@@ -144,6 +144,28 @@ class Text(fields.String):
             raise ValidationError(str(error)) from error
 
 
+class OrganizationMigrations(Text):
+    """The application's migrations of organizations' databases, which ``read`` parses."""
+
+    def __init__(self, read: Callable[[str], Any]) -> None:
+        super().__init__(
+            "ORGANIZATION_MIGRATIONS",
+            "The application's migrations of organizations' databases: the folder of an Alembic environment, or a"
+            " revision and the command that upgrades the database of DATABASE_URL to it. Without it, databases start"
+            " empty.",
+            unit="folder or `REVISION: COMMAND`",
+            default=None,
+        )
+        self._read = read
+
+    def parse(self, text: str) -> Any:
+        """Return the command and its revision."""
+        try:
+            return self._read(text)
+        except OSError as error:
+            raise ValidationError(str(error)) from error
+
+
 class Whole(fields.Integer):
     """A whole number within ``bounds``, inclusive."""
 

@@ -1,37 +1,10 @@
-"""Settings of `tenants`, and the setting that it shares with the relays."""
+"""Settings of `tenants`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from marshmallow import ValidationError
-
-from shared.settings import DatabaseUrl, SettingsSchema, Text
-
-if TYPE_CHECKING:
-    from tenants.application import ApplicationMigrations
-
-
-class OrganizationMigrations(Text):
-    """The application's migrations of organizations' databases."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "ORGANIZATION_MIGRATIONS",
-            "The application's migrations of organizations' databases: the folder of an Alembic environment, or a"
-            " revision and the command that upgrades the database of DATABASE_URL to it. Without it, databases start"
-            " empty.",
-            unit="folder or `REVISION: COMMAND`",
-            default=None,
-        )
-
-    def parse(self, text: str) -> Any:
-        """Return the command and its revision."""
-        from tenants.application import migrations_of  # noqa: PLC0415 - an option
-
-        try:
-            return migrations_of(text)
-        except (OSError, ValueError) as error:
-            raise ValidationError(str(error)) from error
+from shared.settings import DatabaseUrl, OrganizationMigrations, SettingsSchema
+from tenants.application import ApplicationMigrations, migrations_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +12,7 @@ class TenantsSettings:
     """Settings of `tenants migrate`."""
 
     provision_database_url: str = field(repr=False)
-    organization_migrations: "ApplicationMigrations | None"
+    organization_migrations: ApplicationMigrations | None
 
 
 class TenantsSettingsSchema(SettingsSchema):
@@ -52,4 +25,4 @@ class TenantsSettingsSchema(SettingsSchema):
         "The server of organizations' databases, without a pooler; log in as the role that creates them.",
         is_secret=True,
     )
-    organization_migrations = OrganizationMigrations()
+    organization_migrations = OrganizationMigrations(migrations_of)

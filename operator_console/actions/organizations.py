@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session
 
 from operator_console.actions.audit import Action, AuditContext
 from operator_console.errors import (
-    AdoptedError,
+    AdoptionError,
     NoOrganizationKeysError,
-    NoOwnerError,
     NotRenewableError,
     OrganizationNotReadyError,
     UnknownOrganizationError,
@@ -124,18 +123,18 @@ class Adoption:
 
 
 def check_adoption(session: Session, adoption: Adoption) -> None:
-    """Raise AdoptedError or NoOwnerError if the organization cannot be added."""
+    """Raise AdoptionError if the organization cannot be added."""
     if session.get(Organization, adoption.organization_id):
-        raise AdoptedError
+        raise AdoptionError("exists already")
     owner = session.get(User, adoption.owner_id)
     if owner is None or owner.status != UserStatus.ACTIVE:
-        raise NoOwnerError(owner=str(adoption.owner_id))
+        raise AdoptionError(f"cannot belong to {adoption.owner_id}, which is no active user")
 
 
 def record_adoption(session: Session, adoption: Adoption, audit: AuditContext) -> None:
     """Add the organization of an adopted database, and enqueue the repair that creates its role. The caller commits.
 
-    Only the schema's owner may. Raises AdoptedError and NoOwnerError.
+    Only the schema's owner may. Raises AdoptionError.
     """
     check_adoption(session, adoption)
     organization = Organization(

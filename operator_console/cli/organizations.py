@@ -22,7 +22,7 @@ from operator_console.cli.database import fail, report_error, session_maker, tra
 from operator_console.cli.options import Reason, audit_context, json_option, limit_option, reason_option
 from operator_console.cli.output import show_object, show_rows
 from operator_console.cli.tokens import OWNER_NEEDED
-from operator_console.errors import ActionError, UnknownOrganizationError
+from operator_console.errors import ActionError, AdoptionError, UnknownOrganizationError
 from operator_console.queries.organizations import healthy_ids, list_organizations, show_organization
 from operator_console.settings import AdoptionSettingsSchema
 from operator_console.views import OrganizationDetail, as_json
@@ -139,7 +139,7 @@ def _adopt(url: str, adoption: Adoption, audit: AuditContext, *, dry_run: bool) 
             take_over(url, adoption.database, organization_id, database_name_of(organization_id))
             with sessions.begin() as session:
                 record_adoption(session, adoption, audit)
-    except ActionError as error:
+    except AdoptionError as error:
         fail(f"organization {organization_id} {error}")
     click.echo(f"organization {organization_id} has adopted database {adoption.database}")
 

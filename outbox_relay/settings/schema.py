@@ -46,13 +46,13 @@ from shared.settings import (
     DatabaseUrl,
     KeyRing,
     LogLevel,
+    OrganizationMigrations,
     SettingsSchema,
     Switch,
     WebUrl,
     Whole,
 )
 from shared.vocabulary import Channel, Locale
-from tenants.settings import OrganizationMigrations
 
 if TYPE_CHECKING:
     from tenants.application import ApplicationMigrations
@@ -66,6 +66,12 @@ and while it sends the message itself. The third is a margin."""
 
 CHANNEL_SETTINGS = ("EMAIL_PROVIDERS", "SMS_PROVIDERS", "PROVISION_DATABASE_URL")
 DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
+
+
+def _migrations_of(text: str) -> "ApplicationMigrations":
+    from tenants.application import migrations_of  # noqa: PLC0415 - an option
+
+    return migrations_of(text)
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ class RelaySettings(BrandingSettings):
         is_secret=True,
         default=None,
     )
-    organization_migrations: "ApplicationMigrations | None" = setting(OrganizationMigrations)
+    organization_migrations: "ApplicationMigrations | None" = setting(OrganizationMigrations, _migrations_of)
     organization_keys: SecretKeys | None = setting(
         KeyRing,
         "ORGANIZATION_KEYS",
