@@ -16,7 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from devstack.ports import LOOPBACK
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-ACCEPTED = b'HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"id":"m1"}'
+ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nX-Message-Id: m1\r\nContent-Length: 11\r\n\r\n"
+    b'{"id":"m1"}'
+)
+"""SendGrid gives the message's id in a header; others give it in the body."""
 
 
 class Conversation(asyncio.Protocol):
