@@ -53,9 +53,14 @@ test: $(READY) ## before every commit: all tests except slow ones, in two minute
 	@$(TESTS) -m "not slow" tests/end_to_end tests/integration tests/contract tests/unit
 
 .PHONY: test-all
-test-all: $(READY) ## all tests except chaos, interop and packaging
+test-all: test-parts test-processes ## all tests except chaos, interop and packaging
+
+.PHONY: test-parts
+test-parts: $(READY) ## all tests of units, of parts together, of contracts and of the project
 	@$(TESTS) tests/unit tests/integration tests/contract tests/project
-	@# Another version of PostgreSQL, if one is installed, for the tests of whole processes and pages.
+
+.PHONY: test-processes
+test-processes: $(READY) ## tests of whole processes and pages, on the installed PostgreSQL if there is one
 	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/end_to_end tests/browser
 
 .PHONY: chaos

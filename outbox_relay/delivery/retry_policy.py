@@ -58,8 +58,8 @@ class Tries:
 CODE = Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300)))
 """For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or change an
 address. A code in an SMS is valid for at most 10 minutes. A code in an e-mail that resets a password or changes an
-address is valid for 15 minutes by default, and for an hour at most. The notices that take the place of such a code, for
-addresses without or with an account, have this schedule as well. An activation by e-mail has the schedule LINK."""
+address is valid for 15 minutes by default, and for an hour at most. The notice ``no_account``, which is sent
+instead of a code for a reset, has this schedule, too. An activation by e-mail has the schedule LINK."""
 
 LINK = Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1))
 """For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
@@ -113,7 +113,7 @@ def after_failure(
     A failure of the provider costs no attempt; every other failure costs one. The delay is random between zero and the
     ceiling ("full jitter"), but not shorter than ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that
     failed at the same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS
-    Architecture Blog 2015), unless the provider asks for a longer wait.
+    Architecture Blog 2015). Exception: delays shorter than the wait that the provider asks for become that wait.
 
     ``breaker_remaining`` is how long the provider's circuit breaker will stay open.
     """
@@ -129,8 +129,8 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if no attempt is left. Also give up if too little time is left: no more than the upper bound of the
-    schedule's first delay, or no more than the wait that the provider asks for (``retry_after``). So a message can be
+    Give up if no attempt is left. Also give up if the time left does not exceed the upper bound of the
+    schedule's first delay, or the wait that the provider asks for (``retry_after``). So a message can be
     dead as expired before its ``expires_at``.
     """
     spent = tries.spent + 1
