@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
-from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.email_api import acceptance, api_account, objects_in, parts_of, person, refusal
 from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
@@ -84,8 +84,8 @@ class BrevoApi:
         mail = parts_of(rendered.content)
         custom = {name: value for name, value in mail.headers.items() if name.lower() != "message-id"}
         body: dict[str, Any] = {
-            "sender": _person(mail.sender, mail.sender_name),
-            "to": [_person(rendered.message.recipient)],
+            "sender": person(mail.sender, mail.sender_name),
+            "to": [person(rendered.message.recipient)],
             "subject": mail.subject,
             "textContent": mail.text,
             "headers": {**custom, BREVO_HEADER: brevo_header(rendered.message.id)},
@@ -93,7 +93,7 @@ class BrevoApi:
         if mail.html:
             body["htmlContent"] = mail.html
         if mail.reply_to:
-            body["replyTo"] = _person(mail.reply_to)
+            body["replyTo"] = person(mail.reply_to)
         return json_request(f"{self.base_url}/v3/smtp/email", body, self._headers)
 
     def interpret(self, response: HttpResponse) -> Sent | Failure:
@@ -113,11 +113,10 @@ class BrevoApi:
         """
         if not response.is_success:
             return self._refusal(response).error
-        domains = response.json_object.get("domains")
         authenticated = {
             domain.get("domain_name")
-            for domain in (domains if isinstance(domains, list) else [])
-            if isinstance(domain, dict) and domain.get("authenticated") is True
+            for domain in objects_in(response.json_object.get("domains"))
+            if domain.get("authenticated") is True
         }
         domain = self.sender.rpartition("@")[2]
         if domain in authenticated:
@@ -129,23 +128,15 @@ class BrevoApi:
         if response.status == HTTPStatus.TOO_MANY_REQUESTS and (reset := response.headers.get("x-sib-ratelimit-reset")):
             # In seconds, like Retry-After, which Brevo does not send. Other responses have this header, too.
             response = replace(response, headers={"Retry-After": reset})
-        return refusal(
-            self.name, RULES, response, code=body.get("code") or "", text=body.get("message") or response.text
-        )
+        return refusal(self.name, RULES, response, code=body.get("code"), text=body.get("message"))
 
     @property
     def _headers(self) -> Mapping[str, str]:
         return {"api-key": self.key, "Accept": "application/json"}
 
 
-def _person(address: str, name: str = "") -> dict[str, str]:
-    return {"email": address, "name": name} if name else {"email": address}
-
-
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = api_account(url)
-    if account.path:
-        raise ValueError("has a brevo URL with a path")
     api = BrevoApi(account.name, account.base_url, account.key, context.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from outbox_relay.channels.http.session import HttpResponse, message_id_in
@@ -40,11 +41,11 @@ class ApiAccount:
     ssl_context: ssl.SSLContext
 
 
-def api_account(url: ProviderUrl, *more_options: str) -> ApiAccount:
+def api_account(url: ProviderUrl, *more_options: str, takes_path: bool = False) -> ApiAccount:
     """Read ``scheme://key@host?endpoint=…&key_file=…&ca=…``. Raises ValueError with a predicate."""
     options = url.options("ca", "endpoint", "key_file", *more_options)
     base_url = _base_url(url, options.get("endpoint"))
-    return ApiAccount(
+    account = ApiAccount(
         name=f"{url.scheme}:{urlsplit(base_url).netloc}",
         base_url=base_url,
         key=_key(url, options.get("key_file")),
@@ -52,6 +53,9 @@ def api_account(url: ProviderUrl, *more_options: str) -> ApiAccount:
         options=options,
         ssl_context=ssl_context(options.get("ca")),
     )
+    if account.path and not takes_path:
+        raise ValueError(f"has a {url.scheme} URL with a path")
+    return account
 
 
 def _base_url(url: ProviderUrl, endpoint: str | None) -> str:
@@ -98,16 +102,27 @@ def acceptance(api: str, response: HttpResponse, message_id: object) -> Sent | F
 
 
 def refusal(
-    api: str, rules: Sequence[HttpRule], response: HttpResponse, *, code: object = "", text: object = ""
+    api: str, rules: Sequence[HttpRule], response: HttpResponse, *, code: object = None, text: object = None
 ) -> Failure:
     """Return the failure that the table has for a response.
 
-    ``code`` and ``text`` are what the API gives in its body. Operators see both, after the meaning of the row.
+    ``code`` and ``text`` are what the API gives in its body, if anything. Without a text, the body is the text.
+    Operators see both, after the meaning of the row.
     """
-    given = str(code), str(text)
+    given = str(code or ""), str(text or response.text)
     rule = http_rule_for(response.status, *given, rules=rules)
     detail = ": ".join(filter(None, (rule.meaning, *given)))
     return response.failure(api, rule.kind, detail=detail, is_about_message=rule.is_about_message)
+
+
+def person(address: str, name: str = "") -> dict[str, str]:
+    """Return an address as an object of JSON, in the form that several APIs share."""
+    return {"email": address, "name": name} if name else {"email": address}
+
+
+def objects_in(array: object) -> list[dict[str, Any]]:
+    """Return the objects of an array of JSON. Any other value has none."""
+    return [each for each in array if isinstance(each, dict)] if isinstance(array, list) else []
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class MailgunApi:
         body = response.json_object
         if response.is_success:
             return acceptance(self.name, response, body.get("id"))
-        return refusal(self.name, RULES, response, text=body.get("message") or response.text)
+        return refusal(self.name, RULES, response, text=body.get("message"))
 
     def account_request(self) -> HttpRequest:
         """Submit a form without a recipient, which is refused: a sending key may do nothing else."""
@@ -113,7 +113,7 @@ def _form(fields: dict[str, str], mail: bytes) -> bytes:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url)
+    account = api_account(url, takes_path=True)
     if not account.path or "/" in account.path:
         raise ValueError("has a mailgun URL whose path is not the sending domain")
     messages = f"{account.base_url}/v3/{account.path}/messages.mime"

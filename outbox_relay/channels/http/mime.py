@@ -70,9 +70,7 @@ class MimeApi:
         body = response.json_object
         if response.is_success:
             return Sent(self.name, message_id_in(body.get("id")))
-        return refusal(
-            self.name, RULES, response, code=body.get("code") or "", text=body.get("message") or response.text
-        )
+        return refusal(self.name, RULES, response, code=body.get("code"), text=body.get("message"))
 
 
 def _authorization(url: ProviderUrl) -> str:

@@ -132,9 +132,7 @@ class PostmarkApi:
 
     def _refusal(self, response: HttpResponse) -> Failure:
         body = response.json_object
-        return refusal(
-            self.name, RULES, response, code=body.get("ErrorCode") or "", text=body.get("Message") or response.text
-        )
+        return refusal(self.name, RULES, response, code=body.get("ErrorCode"), text=body.get("Message"))
 
     @property
     def _headers(self) -> Mapping[str, str]:
@@ -144,8 +142,6 @@ class PostmarkApi:
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = api_account(url, "stream")
-    if account.path:
-        raise ValueError("has a postmark URL with a path")
     api = PostmarkApi(account.name, account.base_url, account.key, account.options.get("stream", "outbound"))
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

@@ -11,7 +11,7 @@ from email.utils import formataddr
 from hashlib import blake2b
 from typing import Any
 
-from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.email_api import acceptance, api_account, objects_in, parts_of, refusal
 from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
@@ -125,12 +125,7 @@ class ResendApi:
         if not response.is_success:
             is_restricted = response.json_object.get("name") == "restricted_api_key"
             return None if is_restricted else self._refusal(response).error
-        domains = response.json_object.get("data")
-        states = {
-            domain.get("name"): domain.get("status")
-            for domain in (domains if isinstance(domains, list) else [])
-            if isinstance(domain, dict)
-        }
+        states = {domain.get("name"): domain.get("status") for domain in objects_in(response.json_object.get("data"))}
         domain = self.sender.rpartition("@")[2]
         if states.get(domain) == "verified":
             return None
@@ -138,9 +133,7 @@ class ResendApi:
 
     def _refusal(self, response: HttpResponse) -> Failure:
         body = response.json_object
-        return refusal(
-            self.name, RULES, response, code=body.get("name") or "", text=body.get("message") or response.text
-        )
+        return refusal(self.name, RULES, response, code=body.get("name"), text=body.get("message"))
 
     @property
     def _headers(self) -> Mapping[str, str]:
@@ -149,8 +142,6 @@ class ResendApi:
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = api_account(url)
-    if account.path:
-        raise ValueError("has a resend URL with a path")
     api = ResendApi(account.name, account.base_url, account.key, context.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, refusal
+from outbox_relay.channels.http.email_api import acceptance, api_account, parts_of, person, refusal
 from outbox_relay.channels.http.session import HttpProvider, HttpRequest, HttpResponse, json_request
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures.http import API_RULES, HttpRule
@@ -86,7 +86,7 @@ class SendgridApi:
         contents = (("text/plain", mail.text), ("text/html", mail.html))
         body: dict[str, Any] = {
             "personalizations": [{"to": [{"email": rendered.message.recipient}]}],
-            "from": _person(mail.sender, mail.sender_name),
+            "from": person(mail.sender, mail.sender_name),
             "subject": mail.subject,
             "content": [{"type": kind, "value": text} for kind, text in contents if text],
             "headers": mail.headers,
@@ -94,7 +94,7 @@ class SendgridApi:
             "tracking_settings": NO_TRACKING,
         }
         if mail.reply_to:
-            body["reply_to"] = _person(mail.reply_to)
+            body["reply_to"] = person(mail.reply_to)
         return json_request(f"{self.base_url}/v3/mail/send", body, self._headers)
 
     def interpret(self, response: HttpResponse) -> Sent | Failure:
@@ -119,23 +119,15 @@ class SendgridApi:
     def _refusal(self, response: HttpResponse) -> Failure:
         errors = response.json_object.get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-        return refusal(
-            self.name, RULES, response, code=first.get("field") or "", text=first.get("message") or response.text
-        )
+        return refusal(self.name, RULES, response, code=first.get("field"), text=first.get("message"))
 
     @property
     def _headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
 
-def _person(address: str, name: str = "") -> dict[str, str]:
-    return {"email": address, "name": name} if name else {"email": address}
-
-
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = api_account(url)
-    if account.path:
-        raise ValueError("has a sendgrid URL with a path")
     api = SendgridApi(account.name, account.base_url, account.key)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

@@ -175,7 +175,7 @@ class SesApi:
     def _refusal(self, response: HttpResponse) -> Failure:
         body = response.json_object
         code = response.headers.get("x-amzn-ErrorType") or str(body.get("__type") or body.get("code") or "")
-        text = body.get("message") or body.get("Message") or response.text
+        text = body.get("message") or body.get("Message")
         return refusal(self.name, RULES, response, code=code.partition(":")[0].rpartition("#")[2], text=text)
 
 
@@ -234,8 +234,6 @@ def _region(url: ProviderUrl, option: str | None) -> str:
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = api_account(url, "region", "configuration_set")
-    if account.path:
-        raise ValueError("has a ses URL with a path")
     api = SesApi(
         account.name,
         account.base_url,
