@@ -43,6 +43,8 @@ def test_a_search_for_dead_letter_leads_to_the_section_about_them(page: Page) ->
 
 def test_the_site_follows_the_browsers_colour_scheme_and_fits_a_phone(page: Page) -> None:
     page.get_by_role("link", name="Delivery", exact=True).first.click()
+    expect(page.get_by_role("heading", name="Delivery", exact=True)).to_be_visible()
+    page.wait_for_load_state()  # with the style sheets
     backgrounds = set()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
