@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from devstack.cluster import Cluster
 from shared.secrets import link_token_for
+from tests.support import plain_http
 from tests.support.api import PASSWORD
 from tests.support.databases import Database, fresh_database
 from tests.support.keys import KEY
@@ -143,7 +144,7 @@ def ground(page: Page, scheme: str) -> str:
 
 def link_of_a_registration(api: RunningApi, database: Database, email: str) -> str:
     body = {"email": email, "password": PASSWORD}
-    registration_id = UUID(httpx.post(f"{api.base_url}/v1/registrations", json=body).json()["id"])
+    registration_id = UUID(plain_http.post(f"{api.base_url}/v1/registrations", json=body).json()["id"])
     with database.connect() as connection:
         [(token_id,)] = connection.execute("select id from tokens where user_id = %s", [registration_id]).fetchall()
     return f"{api.base_url}/activate?token={link_token_for(token_id, KEY)}"
@@ -151,7 +152,7 @@ def link_of_a_registration(api: RunningApi, database: Database, email: str) -> s
 
 def another_registers(api: RunningApi, email: str) -> None:
     body = {"email": email, "password": "another four words here"}
-    assert httpx.post(f"{api.base_url}/v1/registrations", json=body).status_code == httpx.codes.ACCEPTED
+    assert plain_http.post(f"{api.base_url}/v1/registrations", json=body).status_code == httpx.codes.ACCEPTED
 
 
 def status(database: Database, email: str) -> str:

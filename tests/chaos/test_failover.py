@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 
+from tests.support import plain_http
 from tests.support.api import PASSWORD
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
@@ -44,7 +45,7 @@ class Registrations:
     def _register(self, email: str) -> UUID | None:
         with suppress(httpx.TransportError):
             body = {"email": email, "password": PASSWORD}
-            response = httpx.post(f"{self.api.base_url}/v1/registrations", json=body, timeout=30)
+            response = plain_http.post(f"{self.api.base_url}/v1/registrations", json=body, timeout=30)
             return UUID(response.json()["id"]) if response.status_code == 202 else None
         return None
 

@@ -9,13 +9,13 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-import httpx
 import psycopg
 import pytest
 
 from devstack.cluster import Cluster, ClusterError, embedded_binaries
 from devstack.logins import create_logins
 from migrations import commands
+from tests.support import plain_http
 from tests.support.conservation import Ledger, conserved
 from tests.support.databases import Database, execute
 from tests.support.eventually import eventually
@@ -86,7 +86,7 @@ def test_nothing_is_lost_while_the_disk_is_full(disk: Path, cramped: Outbox, sin
 
         def register(_number: int = 0) -> int:
             body = {"email": f"full{next(numbers)}@example.org", "password": "four quiet words here"}
-            response = httpx.post(f"{api.base_url}/v1/registrations", json=body, timeout=60)
+            response = plain_http.post(f"{api.base_url}/v1/registrations", json=body, timeout=60)
             if response.status_code == 202:
                 accepted.append(response.json()["id"])
             else:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from devstack.cluster import Cluster
+from tests.support import plain_http
 from tests.support.databases import Database, fresh_database
 from tests.support.processes import HASTY_API, RunningApi, running_api
 from tests.support.signing_in import signed_in_at
@@ -45,7 +45,7 @@ def api(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def document(api: RunningApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the served document with `additionalProperties` set to false, so that unknown members fail."""
-    served = httpx.get(f"{api.base_url}/openapi.json").json()
+    served = plain_http.get(f"{api.base_url}/openapi.json").json()
     for schema in served["components"]["schemas"].values():
         schema.setdefault("additionalProperties", False)
     path = tmp_path_factory.mktemp("openapi") / "openapi.json"
@@ -67,7 +67,7 @@ def test_each_response_matches_the_openapi_document(
 
 def test_each_response_to_a_limited_session_matches_the_openapi_document(document: Path, api: RunningApi) -> None:
     body = {"email": "limited@example.org", "password": "four quiet words here"}
-    access_token = httpx.post(f"{api.base_url}/v1/registrations", json=body).json()["access_token"]
+    access_token = plain_http.post(f"{api.base_url}/v1/registrations", json=body).json()["access_token"]
 
     result = schemathesis(document, api, f"Authorization: Bearer {access_token}", "--exclude-operation-id-regex")
 

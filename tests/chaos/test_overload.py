@@ -6,10 +6,10 @@
 import asyncio
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from bench.overload import CLIENTS, FloodedApi, Observations
+from tests.support import plain_http
 from tests.support.api import PASSWORD, counted
 from tests.support.databases import Database
 from tests.support.processes import RunningApi, running_api
@@ -35,7 +35,7 @@ def is_enough(seen: Observations) -> bool:
 @pytest.mark.parametrize("is_patient", [True, False], ids=["patient", "impatient"])
 def test_a_flood_of_wrong_passwords_leaves_everything_else_usable(database: Database, *, is_patient: bool) -> None:
     with running_api(database, API_WORKERS="2") as api:
-        assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 202
+        assert plain_http.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 202
         seen = flooded(api, is_patient=is_patient)
 
         assert set(seen.sign_ins) <= {401, 503}
@@ -48,14 +48,14 @@ def test_a_flood_of_wrong_passwords_leaves_everything_else_usable(database: Data
         assert statuses.count(202) * 2 >= len(statuses)
         assert all(one.retry_after for one in seen.registrations if one.status == 503)
 
-        after = httpx.post(f"{api.base_url}/v1/registrations", json=ADA | {"email": "bea@example.org"}, timeout=30)
+        after = plain_http.post(f"{api.base_url}/v1/registrations", json=ADA | {"email": "bea@example.org"}, timeout=30)
         assert after.status_code == 202
         attacks = [line for line in api.log_lines() if line["event"] == "sign-ins fail from many networks"]
         assert attacks
         assert [line for line in api.log_lines() if line["level"] == "error"] == []
         assert 'signpost_overloaded_total{pool="sign_in"}' in api.admin("/metrics").text
         for path in ("/metrics", "/livez", "/readyz"):
-            assert httpx.get(f"{api.base_url}{path}", timeout=30).status_code == 404
+            assert plain_http.get(f"{api.base_url}{path}", timeout=30).status_code == 404
         assert api.process.poll() is None
     accepted = 3 + statuses.count(202)  # before, for the lookups, and after
     # The flood may have ended while its last registration was in progress, whose response was then not read.

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from tests.support import plain_http
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding
@@ -33,7 +34,7 @@ def test_requests_fail_fast_and_every_accepted_registration_is_delivered(
 
             def register(number: int) -> httpx.Response:
                 body = {"email": f"slow{number}@example.org", "password": "four quiet words here"}
-                return httpx.post(f"{api.base_url}/v1/registrations", json=body, timeout=120)
+                return plain_http.post(f"{api.base_url}/v1/registrations", json=body, timeout=120)
 
             proxy.reply_seconds = DELAY_SECONDS
             responses = list(clients.map(register, range(CLIENTS * REQUESTS)))

@@ -15,6 +15,7 @@ import jwt
 import pytest
 
 from devstack.ports import LOOPBACK, free_port
+from tests.support import plain_http
 from tests.support.commands import ROOT
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -94,7 +95,7 @@ def running_shop(folder: Path, keys_url: str) -> Iterator[str]:
 
 def responds(url: str) -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(url).status_code == 404
+        return plain_http.get(url).status_code == 404
     return False
 
 

@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from devstack.cluster import Cluster
 from shared.secrets import code_for, link_token_for
+from tests.support import plain_http
 from tests.support.api import PASSWORD, counted
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
@@ -44,17 +44,17 @@ def api(shared_database: Database) -> Iterator[RunningApi]:
 
 
 def test_the_log_contains_no_personal_data_and_no_secret(api: RunningApi, shared_database: Database) -> None:
-    registration = httpx.post(f"{api.base_url}/v1/registrations", json=ADA).json()
+    registration = plain_http.post(f"{api.base_url}/v1/registrations", json=ADA).json()
     with shared_database.connect() as connection:
         [(token_id,)] = connection.execute(TOKEN_OF, [registration["id"]]).fetchall()
     code, link_token = code_for(token_id, KEY), link_token_for(token_id, KEY)
-    httpx.get(f"{api.base_url}/v1/registrations/{registration['id']}")
-    httpx.get(f"{api.base_url}/activate?token={link_token}")
-    httpx.get(f"{api.base_url}/nowhere/{link_token}?email=ada@example.org")
-    httpx.post(f"{api.base_url}/v1/activations", json={"token": link_token, "code": code})
+    plain_http.get(f"{api.base_url}/v1/registrations/{registration['id']}")
+    plain_http.get(f"{api.base_url}/activate?token={link_token}")
+    plain_http.get(f"{api.base_url}/nowhere/{link_token}?email=ada@example.org")
+    plain_http.post(f"{api.base_url}/v1/activations", json={"token": link_token, "code": code})
     raw(api, f"GET /activate?token={link_token} HTTP/9.9\r\n\r\n".encode())
     raw(api, f"GET /activate?token={link_token}&{'x' * 5000} HTTP/1.1\r\n\r\n".encode())
-    assert httpx.post(f"{api.base_url}/activate", data={"token": link_token}).status_code == 200
+    assert plain_http.post(f"{api.base_url}/activate", data={"token": link_token}).status_code == 200
 
     served = [line for line in api.log_lines() if line["event"] == "request served"]
     assert {line["route"] for line in served} >= {
@@ -73,7 +73,7 @@ def test_the_log_contains_no_personal_data_and_no_secret(api: RunningApi, shared
 def test_an_unexpected_exception_is_logged_once_and_returns_500(api: RunningApi, shared_database: Database) -> None:
     with shared_database.connect() as owner:
         owner.execute("alter table users rename column full_name to renamed")
-        response = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+        response = plain_http.post(f"{api.base_url}/v1/registrations", json=ADA)
         owner.execute("alter table users rename column renamed to full_name")
 
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
@@ -105,7 +105,7 @@ def test_the_size_limit_covers_a_body_without_a_length(api: RunningApi, shared_d
     before = counted(shared_database)
 
     answers = [
-        httpx.post(f"{api.base_url}/v1/registrations", content=iter(chunks), headers={"Content-Type": JSON})
+        plain_http.post(f"{api.base_url}/v1/registrations", content=iter(chunks), headers={"Content-Type": JSON})
         for chunks in ([body[:100], body[100:]], [body, b" "], [b" " * 100_000, body])
     ]
 
@@ -117,8 +117,8 @@ def test_workers_share_their_metrics(database: Database) -> None:
     with running_api(database, API_WORKERS="2") as api:
         assert len(eventually(lambda: api.children() if len(api.children()) == 2 else [])) == 2
         with ThreadPoolExecutor(4) as clients:
-            list(clients.map(lambda _: httpx.get(f"{api.base_url}/nowhere"), range(20)))
-        httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+            list(clients.map(lambda _: plain_http.get(f"{api.base_url}/nowhere"), range(20)))
+        plain_http.post(f"{api.base_url}/v1/registrations", json=ADA)
 
         counts = api.admin("/metrics").text
 
@@ -140,7 +140,7 @@ def test_without_its_database_the_api_starts_reports_it_and_recovers(database: D
     url = database.cluster.tcp_url(database.name, user="api", port=port)
     with running_api(database, DATABASE_URL=url) as api:
         ready = api.admin("/readyz")
-        refused = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+        refused = plain_http.post(f"{api.base_url}/v1/registrations", json=ADA)
         assert (ready.status_code, ready.json()["missing"]) == (503, ["database"])
         assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
         assert "Retry-After" in refused.headers
@@ -148,8 +148,8 @@ def test_without_its_database_the_api_starts_reports_it_and_recovers(database: D
         for _outage in range(2):
             with forwarding(port, to=database.cluster.port):
                 eventually(lambda: api.admin("/readyz").is_success)
-                assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 202
-            assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 503
+                assert plain_http.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 202
+            assert plain_http.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 503
 
         assert not [line for line in api.log_lines() if line["level"] == "error"]
     assert counted(database) == (2, 2, 2)

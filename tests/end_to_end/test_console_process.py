@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.consoles import RunningConsole, operators_token, running_console
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -32,7 +33,7 @@ PENDING = "select count(*) from outbox_messages where status = 'pending'"
 
 def ask(console: RunningConsole, method: str, path: str, token: str, **options: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.request(method, f"{console.base_url}{path}", headers=headers, timeout=30, **options)
+    return plain_http.request(method, f"{console.base_url}{path}", headers=headers, timeout=30, **options)
 
 
 def test_the_log_contains_no_address_and_no_token(database: Database, outbox: Outbox) -> None:
@@ -43,7 +44,9 @@ def test_the_log_contains_no_address_and_no_token(database: Database, outbox: Ou
         ask(console, "GET", "/messages?recipient=ada@example.org", token)
         ask(console, "GET", f"/nowhere/{token}", token)
         ask(console, "POST", f"/v1/messages/{message_id}/reveal", token, json={"reason": "ada@example.org called"})
-        httpx.post(f"{console.base_url}/sign-in", data={"token": token, "next": "/messages?recipient=ada@example.org"})
+        plain_http.post(
+            f"{console.base_url}/sign-in", data={"token": token, "next": "/messages?recipient=ada@example.org"}
+        )
         console.process.send_signal(signal.SIGTERM)
         assert console.process.wait(timeout=30) == 0
         served = [line for line in console.log_lines() if line["event"] == "request served"]
@@ -69,7 +72,7 @@ def test_a_bulk_action_continues_after_its_console_was_killed(database: Database
 
 def test_invalid_http_gets_a_problem_response(database: Database) -> None:
     with running_console(database) as console:
-        response = httpx.get(f"{console.base_url}/{'x' * 5000}", timeout=30)
+        response = plain_http.get(f"{console.base_url}/{'x' * 5000}", timeout=30)
         assert (response.status_code, response.json()["code"]) == (414, "uri_too_long")
         assert "xxx" not in console.log_text()
 
@@ -107,7 +110,7 @@ def test_counts_that_take_long_leave_a_thread_for_other_requests(database: Datab
             owner.execute("lock table outbox_messages")
             waiting = [clients.submit(ask, console, method, path, token, **body) for method, path, body in asks]
             eventually(lambda: sum(response.done() for response in waiting) == len(asks) - 1)
-            assert httpx.get(f"{console.base_url}/sign-in", timeout=30).status_code == 200
+            assert plain_http.get(f"{console.base_url}/sign-in", timeout=30).status_code == 200
         responses = [response.result() for response in waiting]
     assert sorted(response.status_code for response in responses) == [200, 503, 503, 503]
     refused = [response for response in responses if response.status_code == 503]
@@ -117,5 +120,5 @@ def test_counts_that_take_long_leave_a_thread_for_other_requests(database: Datab
 def test_paths_with_two_slashes_are_not_found(database: Database) -> None:
     with running_console(database) as console:
         for path in ("//sign-in", "//messages"):
-            assert httpx.get(f"{console.base_url}{path}", timeout=30).status_code == 404
+            assert plain_http.get(f"{console.base_url}{path}", timeout=30).status_code == 404
         assert [line for line in console.log_lines() if line["level"] == "error"] == []

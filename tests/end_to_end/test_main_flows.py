@@ -15,6 +15,7 @@ import pytest
 
 from devstack.cluster import Cluster
 from shared.secrets import code_for, link_token_for
+from tests.support import plain_http
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.inbox import Inbox, running_inbox
@@ -157,7 +158,7 @@ def test_registration_responds_while_the_mail_server_hangs(database: Database) -
         provider = f"smtp://127.0.0.1:{sink.port}?tls=none"
         with running_relay(database, EMAIL_PROVIDERS=provider) as relay:
             answers = [
-                httpx.post(
+                plain_http.post(
                     f"{api.base_url}/v1/registrations",
                     json={"email": f"ada{number}@example.org", "password": PASSWORD},
                     timeout=10,

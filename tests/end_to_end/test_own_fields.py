@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-import httpx
 import jwt
 import pytest
 from click.testing import Result
 
 from shared.secrets import code_for
+from tests.support import plain_http
 from tests.support.api import PASSWORD
 from tests.support.commands import run_here
 from tests.support.databases import Database
@@ -36,18 +36,18 @@ def run(database: Database, program: str, *arguments: str, **settings: str) -> R
 def test_a_role_that_an_operator_sets_reaches_other_services_in_the_next_token(database: Database, file: Path) -> None:
     ada = {"email": "ada@example.org", "password": PASSWORD}
     with running_api(database, PROFILE_SCHEMA=str(file)) as api:
-        assert httpx.post(f"{api.base_url}/v1/registrations", json=ada | {"profile": {}}).status_code == 422
-        user_id = httpx.post(f"{api.base_url}/v1/registrations", json=ada | {"profile": GIVEN}).json()["id"]
+        assert plain_http.post(f"{api.base_url}/v1/registrations", json=ada | {"profile": {}}).status_code == 422
+        user_id = plain_http.post(f"{api.base_url}/v1/registrations", json=ada | {"profile": GIVEN}).json()["id"]
         with database.connect() as connection:
             [(token_id,)] = connection.execute(TOKEN_OF, [user_id]).fetchall()
         code = {"registration_id": user_id, "code": code_for(token_id, KEY)}
-        first = httpx.post(f"{api.base_url}/v1/activations", json=code).json()
+        first = plain_http.post(f"{api.base_url}/v1/activations", json=code).json()
         change = ("users", "profile", user_id, "--set", "role=manager", "--reason", "promoted")
         done = run(database, "outboxctl", *change, PROFILE_SCHEMA=str(file))
         assert (done.exit_code, done.stdout, done.stderr) == (0, '{"role": "manager"}\n', "")
         refresh = {"refresh_token": first["refresh_token"]}
-        second = httpx.post(f"{api.base_url}/v1/sessions/refresh", json=refresh).json()
-        keys = jwt.PyJWKSet.from_dict(httpx.get(f"{api.base_url}/.well-known/jwks.json").json())
+        second = plain_http.post(f"{api.base_url}/v1/sessions/refresh", json=refresh).json()
+        keys = jwt.PyJWKSet.from_dict(plain_http.get(f"{api.base_url}/.well-known/jwks.json").json())
 
         def verified(token: str) -> dict[str, object]:
             key = keys[jwt.get_unverified_header(token)["kid"]]
@@ -63,7 +63,7 @@ def test_the_log_shows_no_profile(database: Database, file: Path) -> None:
 
         def registered(**profile: object) -> int:
             sent = body | {"profile": {"first_name": "Augusta"} | profile}
-            return httpx.post(f"{api.base_url}/v1/registrations", json=sent).status_code
+            return plain_http.post(f"{api.base_url}/v1/registrations", json=sent).status_code
 
         assert registered() == 202
         assert registered(last_name=["Byron"], unknown="Byron") == 422

@@ -1,8 +1,8 @@
 """API and relay processes that export traces to a collector."""
 
-import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
 from tests.support.otlp_receiver import OtlpReceiver, Received, otlp_receiver
@@ -31,7 +31,7 @@ def test_one_trace_spans_the_client_request_and_the_settlement_in_the_relay(outb
             running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **settings),
         ):
             headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
-            response = httpx.post(f"{api.base_url}/v1/registrations", json=BODY, headers=headers, timeout=30)
+            response = plain_http.post(f"{api.base_url}/v1/registrations", json=BODY, headers=headers, timeout=30)
             assert response.status_code == 202
             eventually(lambda: set(EACH_STEP) <= {(span.service, span.name) for span in of_trace(receiver)}, seconds=30)
         spans = {span.name: span for span in of_trace(receiver)}

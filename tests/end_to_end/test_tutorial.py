@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 
@@ -18,6 +17,7 @@ from devstack.inbox.client import InboxClient
 from devstack.ports import free_ports
 from devstack.programs import Programs
 from devstack.stack import running_stack
+from tests.support import plain_http
 from tests.support.eventually import eventually
 from tests.support.shell_blocks import typed
 
@@ -58,7 +58,7 @@ class Reader:
         return self.types(ACTIVATE, registration_id=registration["id"], code=str(mail.code))
 
     def sees_rejected_addresses(self) -> list[str]:
-        page = httpx.get(self.programs.inbox_url).text
+        page = plain_http.get(self.programs.inbox_url).text
         return re.findall(r"<h2>Rejected addresses</h2><p>([^<]*)", page)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from shared import health_server as health
 from shared.health_server import Probes, health_server
+from tests.support import plain_http
 from tests.support.eventually import eventually
 
 LOOPBACK = "127.0.0.1"
@@ -26,7 +27,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 def is_alive(port: int) -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(f"http://{LOOPBACK}:{port}/livez", timeout=5).is_success
+        return plain_http.get(f"http://{LOOPBACK}:{port}/livez", timeout=5).is_success
     return False
 
 

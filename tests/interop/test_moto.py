@@ -16,6 +16,7 @@ import pytest
 
 from devstack.ports import free_port
 from outbox_relay.model import FailureClass, Sent
+from tests.support import plain_http
 from tests.support.email_apis import a_mail, deliver, provider_of
 from tests.support.eventually import eventually
 
@@ -45,7 +46,7 @@ class Moto:
         return f"ses://{quote(key, safe=':')}@email.eu-west-1.amazonaws.com?endpoint={self.base_url}"
 
     def mails(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.base_url}/moto-api/data.json").json()["ses"]["RawMessage"]
+        found: list[dict[str, Any]] = plain_http.get(f"{self.base_url}/moto-api/data.json").json()["ses"]["RawMessage"]
         return found
 
     def _iam(self, action: str, **parameters: str) -> str:
@@ -54,7 +55,7 @@ class Moto:
     def _post(self, path: str, service: str, **body: Any) -> str:
         scope = f"Credential=x/20260101/eu-west-1/{service}/aws4_request"
         headers = {"Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"}
-        return httpx.post(f"{self.base_url}{path}", headers=headers, **body).raise_for_status().text
+        return plain_http.post(f"{self.base_url}{path}", headers=headers, **body).raise_for_status().text
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def moto() -> Iterator[Moto]:
 
 def is_up(moto: Moto) -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(f"{moto.base_url}/moto-api/").is_success
+        return plain_http.get(f"{moto.base_url}/moto-api/").is_success
     return False
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from psycopg import AsyncConnection
@@ -16,6 +15,7 @@ from shared.db.connection_settings import driver_url
 from shared.db.engine import create_database_engine
 from shared.db.migrating import PoolerError
 from shared.secrets import code_for
+from tests.support import plain_http
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
 from tests.support.keys import KEY
@@ -109,7 +109,7 @@ def test_services_wait_for_a_server_that_stops_behind_pgbouncer(outbox: Outbox, 
 
 
 def register(api: RunningApi, email: str) -> str:
-    response = httpx.post(
+    response = plain_http.post(
         f"{api.base_url}/v1/registrations", json={"email": email, "password": "four quiet words here"}
     )
     assert response.status_code == 202, response.text
@@ -119,7 +119,7 @@ def register(api: RunningApi, email: str) -> str:
 def activate(api: RunningApi, outbox: Outbox, registration_id: str) -> int:
     [(token_id,)] = outbox.execute("select id from tokens where user_id = %s", registration_id)
     body = {"registration_id": registration_id, "code": code_for(token_id, KEY)}
-    return httpx.post(f"{api.base_url}/v1/activations", json=body).status_code
+    return plain_http.post(f"{api.base_url}/v1/activations", json=body).status_code
 
 
 def assert_no_errors_logged(*services: RunningRelay | RunningApi) -> None:

@@ -1,5 +1,6 @@
 """Logins at a Postfix that checks them with Dovecot, and access tokens of a real OAuth2 server."""
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -81,10 +82,16 @@ async def error_of(provider: Provider) -> str:
     return caught.value.failure.error
 
 
+async def wait_for_login(server: Postfix, mechanism: str) -> None:
+    """Postfix logs through a process of its own, so its log may follow its reply."""
+    login = f"sasl_method={mechanism.upper()}, sasl_username={MAILBOX}"
+    await asyncio.to_thread(eventually, lambda: login in (server.folder / "log").read_text())
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login", "scram-sha-256", "cram-md5"])
 async def test_a_password_logs_in_by_each_mechanism(server: Postfix, mechanism: str) -> None:
     await send(provider(url(server, mechanism, password=PASSWORD)))
-    assert f"sasl_method={mechanism.upper()}, sasl_username={MAILBOX}" in (server.folder / "log").read_text()
+    await wait_for_login(server, mechanism)
     assert (await error_of(provider(url(server, mechanism, password="wrong")))).startswith("AUTH: 535 5.7.8 ")
 
 
@@ -92,7 +99,7 @@ async def test_a_password_logs_in_by_each_mechanism(server: Postfix, mechanism: 
 async def test_an_access_token_logs_in(server: Postfix, issuer: OAuthServer, tmp_path: Path, mechanism: str) -> None:
     address = url(server, mechanism, issuer.options(tmp_path))
     await send(provider(address))
-    assert f"sasl_method={mechanism.upper()}, sasl_username={MAILBOX}" in (server.folder / "log").read_text()
+    await wait_for_login(server, mechanism)
     error = await error_of(provider(address.replace(quote(MAILBOX, safe=""), "ada%40example.org")))
     assert error.startswith("AUTH: 535 5.7.8 ")
     assert '{"status":"' in error

@@ -10,6 +10,7 @@ import pytest
 
 from devstack.cluster import Cluster
 from shared.reports.return_paths import Gateway
+from tests.support import plain_http
 from tests.support.callbacks import RunningReceiver, path_for, reports, running_receiver
 from tests.support.consoles import RunningConsole, operators_token, running_console
 from tests.support.databases import Database, fresh_database
@@ -112,7 +113,7 @@ def test_a_body_that_is_too_large_is_rejected(served: tuple[TlsProxy, TcpProxy])
 def test_nginx_redirects_plain_http(served: tuple[TlsProxy, TcpProxy], name: str) -> None:
     if name != "nginx":
         pytest.skip("Caddy redirects by default, on port 80 only")
-    response = httpx.get(f"http://127.0.0.1:{served[0].plain}/docs?a=b", headers={"Host": "signup.example.org"})
+    response = plain_http.get(f"http://127.0.0.1:{served[0].plain}/docs?a=b", headers={"Host": "signup.example.org"})
     assert (response.status_code, response.headers["Location"]) == (308, "https://signup.example.org/docs?a=b")
 
 

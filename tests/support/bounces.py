@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 
 from shared.reports.return_paths import envelope_sender
+from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import unused_port
@@ -114,7 +115,7 @@ class RunningReceiver(Running):
 
     def get(self, path: str) -> httpx.Response:
         [started] = eventually(lambda: [line for line in self.log_lines() if line["event"] == "receiver started"])
-        return httpx.get(f"http://{started['admin_bind']}{path}", timeout=30)
+        return plain_http.get(f"http://{started['admin_bind']}{path}", timeout=30)
 
     def deliver(self, mail: bytes, to: str) -> bytes:
         """Deliver a mail over LMTP, and return the reply to it. Raises SMTPException if it is refused."""

@@ -15,6 +15,7 @@ import psycopg
 from receiver.callbacks.app import CallbackApp, create_app
 from receiver.callbacks.settings import CallbackSettingsSchema
 from shared.reports.return_paths import Gateway, callback_url
+from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.processes import Running, running
@@ -37,12 +38,12 @@ class RunningReceiver(Running):
 
     def responds(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.base_url}/", timeout=5).status_code == 404
+            return plain_http.get(f"{self.base_url}/", timeout=5).status_code == 404
         return False
 
     def admin(self, path: str) -> httpx.Response:
         """Request a path of the admin listener."""
-        return httpx.get(f"http://{self.admin_bind}{path}", timeout=30)
+        return plain_http.get(f"http://{self.admin_bind}{path}", timeout=30)
 
 
 def receiver_settings(database: Database, **settings: str) -> dict[str, str]:

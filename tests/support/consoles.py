@@ -22,6 +22,7 @@ from operator_console.web.cache import SingleFlightCache
 from operator_console.web.services import EXTENSION
 from operator_console.web.sessions import WrongTokenLimit
 from shared.db.engine import engine_url
+from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.processes import Running, running
@@ -43,7 +44,7 @@ class RunningConsole(Running):
 
     def responds(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.base_url}/static/console.css", timeout=5).is_success
+            return plain_http.get(f"{self.base_url}/static/console.css", timeout=5).is_success
         return False
 
 

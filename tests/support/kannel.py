@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.eventually import eventually
 from tests.support.forwarding import unused_port
 
@@ -127,7 +128,7 @@ def kannel_with_fake_smsc() -> Iterator[Kannel]:
 
 def responds(port: int) -> bool:
     try:
-        httpx.get(f"http://127.0.0.1:{port}/", timeout=5)
+        plain_http.get(f"http://127.0.0.1:{port}/", timeout=5)
     except httpx.TransportError:
         return False
     return True

@@ -11,9 +11,9 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.eventually import eventually
 
 SCRIPT = Path(__file__).with_name("oauth_server.mjs")
@@ -54,7 +54,7 @@ class OAuthServer:
 
     def revoke(self, token: str, client: str = "keeping") -> None:
         form = {"client_id": client, "client_secret": SECRET, "token": token}
-        httpx.post(f"{self.url}/token/revocation", data=form).raise_for_status()
+        plain_http.post(f"{self.url}/token/revocation", data=form).raise_for_status()
 
     def options(
         self, folder: Path, *, refresh_token: str | None = None, client: str = "keeping", secret: str = SECRET

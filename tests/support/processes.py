@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
@@ -74,12 +75,12 @@ class RunningApi(Running):
 
     def admin(self, path: str) -> httpx.Response:
         """Request a path of the admin listener."""
-        return httpx.get(f"http://{self.admin_bind}{path}", timeout=30)
+        return plain_http.get(f"http://{self.admin_bind}{path}", timeout=30)
 
     def responds(self) -> bool:
         """Return whether a worker serves requests."""
         with suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.base_url}/favicon.ico", timeout=5).is_success
+            return plain_http.get(f"{self.base_url}/favicon.ico", timeout=5).is_success
         return False
 
 

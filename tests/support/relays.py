@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.keys import SECRET_KEYS
@@ -36,7 +37,7 @@ class RunningRelay(Running):
 
     def get(self, path: str) -> httpx.Response:
         [started] = eventually(lambda: self.logged("relay started"))
-        return httpx.get(f"http://{started['bind']}{path}", timeout=5)
+        return plain_http.get(f"http://{started['bind']}{path}", timeout=5)
 
     def wait_until_ready(self) -> None:
         eventually(lambda: self.get("/readyz").is_success)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.inbox import END_SECONDS, SMS_TOKEN, Inbox, running_inbox
 
 pytestmark = pytest.mark.slow
@@ -51,11 +52,11 @@ def send(inbox: Inbox, mail: EmailMessage | bytes, *recipients: str) -> None:
 
 def post_sms(inbox: Inbox, to: object, headers: dict[str, str] = AUTHORIZED, **fields: object) -> httpx.Response:
     body = {"to": to, "text": "Signpost: 204816 is your code.", "id": "m-1"} | fields
-    return httpx.post(inbox.sms_url, json=body, headers=headers, trust_env=False)
+    return plain_http.post(inbox.sms_url, json=body, headers=headers, trust_env=False)
 
 
 def get(inbox: Inbox, path: str) -> httpx.Response:
-    return httpx.get(inbox.http_url + path, trust_env=False)
+    return plain_http.get(inbox.http_url + path, trust_env=False)
 
 
 def test_a_mail_is_stored_unchanged_and_parsed(inbox: Inbox, address: str) -> None:
@@ -214,7 +215,7 @@ def test_an_unknown_message_is_not_found(inbox: Inbox) -> None:
 
 
 def test_host_names_that_resolve_to_loopback_are_rejected(inbox: Inbox) -> None:
-    response = httpx.get(f"{inbox.http_url}/messages.json", headers={"Host": "evil.example"}, trust_env=False)
+    response = plain_http.get(f"{inbox.http_url}/messages.json", headers={"Host": "evil.example"}, trust_env=False)
     assert response.status_code == 400
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 
-import httpx
 import pytest
 
 from shared.reports.return_paths import Gateway
+from tests.support import plain_http
 from tests.support.callbacks import FEEDBACK_KEYS, path_for, running_receiver, twilio_signature, url_for
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
@@ -38,7 +38,7 @@ async def test_a_callback_that_comes_before_sent_was_written_counts_afterwards(o
     with running_receiver(outbox.database) as receiver:
         url = f"{receiver.base_url}{path_for(Gateway.TWILIO, message_id)}"
         headers = twilio_signature(url_for(Gateway.TWILIO, message_id), form)
-        response = await asyncio.to_thread(lambda: httpx.post(url, data=form, headers=headers))
+        response = await asyncio.to_thread(lambda: plain_http.post(url, data=form, headers=headers))
         assert response.status_code == 204
     async with Smsc() as smsc:
         with running_relay(outbox.database, SMS_PROVIDERS=provider(smsc), **SETTINGS):

@@ -11,6 +11,7 @@ import httpx
 
 from shared.reports.mail_ids import MailProvider
 from shared.reports.return_paths import Gateway
+from tests.support import plain_http
 from tests.support.callbacks import (
     NUMBER,
     path_for,
@@ -95,8 +96,8 @@ def test_events_of_mail_providers_are_served_and_no_secret_is_logged(database: D
 
 def test_the_admin_listener_reports_readiness_and_counts(database: Database) -> None:
     with running_receiver(database) as receiver:
-        httpx.post(f"{receiver.base_url}{path_for(Gateway.JSON, MESSAGE)}", json={"status": "delivered"})
-        httpx.post(f"{receiver.base_url}/callbacks/json/forged", json={"status": "delivered"})
+        plain_http.post(f"{receiver.base_url}{path_for(Gateway.JSON, MESSAGE)}", json={"status": "delivered"})
+        plain_http.post(f"{receiver.base_url}/callbacks/json/forged", json={"status": "delivered"})
         assert receiver.admin("/readyz").json() == {"status": "ready"}
         assert receiver.admin("/livez").is_success
         metrics = receiver.admin("/metrics").text
