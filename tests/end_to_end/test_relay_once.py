@@ -9,6 +9,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import IN_FLIGHT, Outbox
+from tests.support.processes import SCRIPTS
 from tests.support.relays import running_relay
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,8 @@ def test_a_reload_signal_during_startup_takes_effect_after_startup(
     pipe, file = tmp_path / "providers", tmp_path / "file"
     os.mkfifo(pipe)
     file.write_text(sink.provider)
-    with running_relay(outbox.database, EMAIL_PROVIDERS_FILE=str(pipe)) as relay:
+    command = (str(SCRIPTS / "outbox-relay"), "run")  # with its imports, which precede the handler of the signal
+    with running_relay(outbox.database, command=command, EMAIL_PROVIDERS_FILE=str(pipe)) as relay:
         with pipe.open("w") as writer:  # blocks until the relay reads its settings
             file.rename(pipe)
             relay.process.send_signal(signal.SIGHUP)

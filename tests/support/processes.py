@@ -12,18 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
-from tests.support import plain_http
+from tests.support import fork_server, plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
+from tests.support.fork_server import ForkedProcess
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HASTY_API = ("python", "-c", "from bench.fast_hashing import main; main()", "serve")
 """The API with the cheapest argon2 parameters, for tests with many requests that do not concern passwords."""
+
+RELAY = "import sys; from outbox_relay.cli import main; sys.exit(main())"
+"""What the script outbox-relay does."""
 
 ACTIVATE = """
 import os, sys
@@ -39,7 +43,7 @@ os.execv(command[0], command)
 class Running:
     """A process that leads its own group, with its standard error."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | ForkedProcess"
     log_path: Path
 
     @property
@@ -92,15 +96,17 @@ def running(
 
     It gets ``listener`` as systemd passes a socket.
     """
+    variables = {"PATH": os.environ["PATH"], **environment}
     whole: list[str | Path] = [SCRIPTS / command[0], *command[1:]]
     if listener:
         whole = [sys.executable, "-c", ACTIVATE, str(listener.fileno()), *whole]
     with tempfile.TemporaryDirectory(prefix="signpost-test-") as folder:
+        variables.setdefault("TMPDIR", folder)
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
-            process = subprocess.Popen(
+            process = _forked(command, variables, log) or subprocess.Popen(
                 whole,
-                env={"PATH": os.environ["PATH"], "TMPDIR": folder, **environment},
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -113,6 +119,16 @@ def running(
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+def _forked(command: Sequence[str], environment: Mapping[str, str], log: BinaryIO) -> ForkedProcess | None:
+    """Start a relay from the fork server, or return None for another command."""
+    match command:
+        case ["outbox-relay", *_]:
+            return fork_server.start(RELAY, command, environment, log)
+        case ["python", "-c", code, *rest] if "outbox_relay" in code:
+            return fork_server.start(code, ["-c", *rest], environment, log)
+    return None
 
 
 @contextmanager
