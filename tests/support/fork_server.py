@@ -72,7 +72,7 @@ class ForkedProcess:
 
 def start(code: str, arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO) -> ForkedProcess:
     """Run code with those arguments in a forked process, with its standard error in ``log``."""
-    ours, its = socket.socketpair()
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # one message for its id, and one for its end
     with its:
         request = json.dumps([code, list(arguments), dict(environment)]).encode()
         assert len(request) < MOST_BYTES
