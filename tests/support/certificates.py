@@ -24,6 +24,12 @@ class Authority:
 
     def server_context(self, name: str) -> ssl.SSLContext:
         """Make the context of a server whose certificate is for ``name``, such as ``IP:127.0.0.1``."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.server_certificate(name))
+        return context
+
+    def server_certificate(self, name: str) -> Path:
+        """Make a file with a certificate for ``name`` and its key."""
         key, request, certificate, extensions = (self.folder / f"server.{end}" for end in ("key", "csr", "pem", "ext"))
         extensions.write_text(f"subjectAltName={name}\n")
         _openssl("req", "-new", *NEW_KEY, "-subj", "/CN=server", "-keyout", key, "-out", request)
@@ -31,9 +37,8 @@ class Authority:
             *("x509", "-req", "-in", request, "-days", "2", "-extfile", extensions),
             *("-CA", self.file, "-CAkey", self.folder / "ca.key", "-CAcreateserial", "-out", certificate),
         )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate, key)
-        return context
+        certificate.write_bytes(certificate.read_bytes() + key.read_bytes())
+        return certificate
 
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")

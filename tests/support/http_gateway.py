@@ -60,13 +60,15 @@ class HttpGateway:
     With ``hangs_up``, it closes each connection after one reply, without having announced it.
     """
 
-    def __init__(self, reply: Reply, tls: ssl.SSLContext | None = None, *, hangs_up: bool = False) -> None:
+    def __init__(
+        self, reply: Reply, tls: ssl.SSLContext | None = None, *, hangs_up: bool = False, port: int = 0
+    ) -> None:
         self.reply = reply
         self.hangs_up = hangs_up
         self.requests: list[Request] = []
         self.connections = 0
         self.has_request = asyncio.Event()
-        self._listening = listening(self._talk, tls)
+        self._listening = listening(self._talk, tls, port=port)
 
     async def __aenter__(self) -> Self:
         self.port = await self._listening.__aenter__()

@@ -1,4 +1,4 @@
-"""A TCP server on a free loopback port, for any protocol."""
+"""A TCP server on a loopback port, for any protocol."""
 
 import asyncio
 import ssl
@@ -9,7 +9,9 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seconds: float = 5) -> AsyncIterator[int]:
+async def listening(
+    talk: Talk, tls: ssl.SSLContext | None = None, *, port: int = 0, grace_seconds: float = 5
+) -> AsyncIterator[int]:
     """Yield the port. Run ``talk`` for each connection, and close it on EOFError or OSError.
 
     At the end, wait ``grace_seconds`` for the running ones, then cancel them, and close all connections.
@@ -24,7 +26,7 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seco
         talking.add(task)
         task.add_done_callback(talking.discard)
 
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0, limit=1 << 20)
+    listener = await asyncio.start_server(accept, "127.0.0.1", port, limit=1 << 20)
     try:
         yield int(listener.sockets[0].getsockname()[1])
     finally:

@@ -60,7 +60,7 @@ class MailSink:
     async def serve(self, started: threading.Event) -> None:
         self._open.set()
         self._says_verdicts.set()
-        async with listening(self._talk, grace_seconds=0) as self.port:
+        async with listening(self._talk, port=self.port, grace_seconds=0) as self.port:
             started.set()
             await self._stopped.wait()
 
