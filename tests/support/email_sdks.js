@@ -88,14 +88,13 @@ const senders = {
     return async () => {
       const [response] = await service.send({
         from: mail.from,
-        to: mail.to,
+        personalizations: [{ to: [{ email: mail.to }], customArgs: { signpost_message_id: mail.id } }],
         subject: mail.subject,
         content: [
           { type: "text/plain", value: mail.text },
           { type: "text/html", value: mail.html },
         ],
         headers: mail.headers,
-        customArgs: { signpost_message_id: mail.id },
         trackingSettings: {
           clickTracking: { enable: false, enableText: false },
           openTracking: { enable: false },

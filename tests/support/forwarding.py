@@ -77,6 +77,13 @@ def forwarding(port: int, *, to: int, host: str = LOOPBACK) -> Iterator[TcpProxy
         end.close()
 
 
+def is_open(port: int) -> bool:
+    """Return whether a server listens on the port."""
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=30):
+        return True
+    return False
+
+
 def unused_port() -> int:
     """Return an unused loopback port, reserved for this process."""
     return free_port()

@@ -1,17 +1,16 @@
 """nginx as a proxy that keeps its connections to a service, where it is installed."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.forwarding import unused_port
+from tests.support.forwarding import is_open, unused_port
 
 # One process, because killing its parent would leave a worker.
 CONFIGURATION = """
@@ -50,13 +49,7 @@ def nginx(service_port: int) -> Iterator[str]:
         path.write_text(CONFIGURATION.format(folder=folder, port=port, service_port=service_port))
         with subprocess.Popen([program, "-e", f"{folder}/error.log", "-c", path], stderr=subprocess.DEVNULL) as process:
             try:
-                eventually(lambda: responds(port))
+                eventually(lambda: is_open(port))
                 yield f"http://127.0.0.1:{port}"
             finally:
                 process.kill()
-
-
-def responds(port: int) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=30):
-        return True
-    return False

@@ -2,11 +2,10 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from tests.support.certificates import Authority, make_authority
 from tests.support.commands import ROOT
 from tests.support.eventually import eventually
-from tests.support.forwarding import unused_port
+from tests.support.forwarding import is_open, unused_port
 
 DEPLOY = ROOT / "deploy"
 OPERATOR = "127.0.0.2"
@@ -133,16 +132,10 @@ def _running(
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     with process:
         try:
-            eventually(lambda: _responds(proxy.api) and _responds(proxy.console))
+            eventually(lambda: is_open(proxy.api) and is_open(proxy.console))
             yield
         finally:
             process.kill()
-
-
-def _responds(port: int) -> bool:
-    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=30):
-        return True
-    return False
 
 
 def _program(name: str) -> str:

@@ -84,13 +84,14 @@ class SendgridApi:
         """Build the request that submits a message."""
         mail = parts_of(rendered.content)
         contents = (("text/plain", mail.text), ("text/html", mail.html))
+        # Here, because SendGrid's OpenAPI document allows an object with strings in a personalization only.
+        custom_args = {MESSAGE_ID_NAME: str(rendered.message.id)}
         body: dict[str, Any] = {
-            "personalizations": [{"to": [{"email": rendered.message.recipient}]}],
+            "personalizations": [{"to": [{"email": rendered.message.recipient}], "custom_args": custom_args}],
             "from": person(mail.sender, mail.sender_name),
             "subject": mail.subject,
             "content": [{"type": kind, "value": text} for kind, text in contents if text],
             "headers": mail.headers,
-            "custom_args": {MESSAGE_ID_NAME: str(rendered.message.id)},
             "tracking_settings": NO_TRACKING,
         }
         if mail.reply_to:

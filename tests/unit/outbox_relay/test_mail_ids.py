@@ -50,7 +50,9 @@ QUOTED: dict[MailProvider, Callable[[str], Any]] = {
     MailProvider.RESEND: lambda body: resend_event(
         tags={tag["name"]: tag["value"] for tag in json.loads(body)["tags"]}
     ),
-    MailProvider.SENDGRID: lambda body: [sendgrid_event(signpost_message_id=None) | json.loads(body)["custom_args"]],
+    MailProvider.SENDGRID: lambda body: [
+        sendgrid_event(signpost_message_id=None) | json.loads(body)["personalizations"][0]["custom_args"]
+    ],
     MailProvider.SES: quoted_by_ses,
 }
 
