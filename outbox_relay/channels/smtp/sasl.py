@@ -96,6 +96,8 @@ TOKEN_MECHANISMS: Mapping[str, Mechanism] = {"XOAUTH2": xoauth2, "OAUTHBEARER": 
 def _server_first(text: str, nonce: str) -> tuple[bytes, int, str]:
     """Return salt, iterations and the nonces of both sides."""
     attributes = _attributes(text)
+    if "m" in attributes:  # RFC 5802 §5.1: the login must then fail
+        raise SaslError("the server requires an extension of SCRAM")
     try:
         salt, iterations = b64decode(attributes["s"], validate=True), int(attributes["i"])
         both_nonces = attributes["r"]
