@@ -1,4 +1,4 @@
-"""`outbox-relay once`: deliver what is due now. Unlike the daemon, it does not wait for a lost database for long."""
+"""`outbox-relay once`: deliver all due messages. It does not wait long for a lost database."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ log = get_logger("relay.once")
 
 
 async def run_once(settings: RelaySettings) -> bool:
-    """Deliver what is due; return False if the database was lost, a message was deferred, or a signal came."""
+    """Deliver all due messages; return False if the database was lost, a message was deferred, or a signal came."""
     stopping = stop_signal()
     components = assemble(settings)
     watching = asyncio.create_task(stop_when_lost(components.connections, stopping))

@@ -17,7 +17,7 @@ READ_PAUSES = "select kind, name from pauses where until is null or until > now(
 log = get_logger("relay.pauses")
 
 Pause = tuple[str, str]
-"""The kind and the name of what is paused."""
+"""The kind and the name of the paused part."""
 
 
 class Pauses:

@@ -1,1 +1,1 @@
-"""Receivers of delivery reports: they store what mail servers and providers report, and can do nothing else."""
+"""Receivers of delivery reports: they store the reports of mail servers and providers, and have no other right."""

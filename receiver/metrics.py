@@ -8,7 +8,7 @@ from shared.reports.report import ReportKind, ReportSource
 
 
 class MailOutcome(StrEnum):
-    """What became of a mail."""
+    """The result for a mail."""
 
     STORED = "stored"
     REPEATED = "repeated"

@@ -1,4 +1,4 @@
-"""What every receiver process has: signals, the admin listener, and notifications to the service manager."""
+"""The common parts of receiver processes: signals, the admin listener, and notifications to the service manager."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What several commands share: types of parameters, and reports of connections."""
+"""Parts that several commands share: types of parameters, and reports of connections."""
 
 import sys
 from collections.abc import Callable, Iterable

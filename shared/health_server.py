@@ -88,7 +88,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._slots = threading.Semaphore(MOST_AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Handle the request in a thread of its own, if fewer than MOST_AT_ONCE are open."""
+        """Handle the request in a new thread, if fewer than MOST_AT_ONCE are open."""
         if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -102,7 +102,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._slots.release()
 
     def handle_error(self, *_arguments: object) -> None:
-        """Do not log clients that hang up or send nothing: the standard log quotes their addresses, and not as JSON."""
+        """Do not log clients that hang up or stay silent: the standard log quotes their addresses, and not as JSON."""
 
 
 class _Silent(WSGIRequestHandler):

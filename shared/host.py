@@ -1,4 +1,4 @@
-"""What a process needs of its host: the number of its CPUs, and notifications of the service manager (sd_notify(3))."""
+"""A process's view of its host: the number of its CPUs, and notifications of the service manager (sd_notify(3))."""
 
 import os
 import socket

@@ -199,7 +199,7 @@ class WrongPasswords(Base):
 
 
 class SecurityEvent(Base):
-    """What a security notice reports. ``kind`` is the template of the notice; ``user_id`` may belong to no user."""
+    """The event of a security notice. ``kind`` is the notice's template; ``user_id`` may belong to no user."""
 
     __tablename__ = "security_events"
 
@@ -266,7 +266,7 @@ class DeliveryAttempt(Base):
 
 
 class ReportRow(Base):
-    """What a receiver has stored about a sent message. A relay writes the columns from ``applied_at`` on."""
+    """A receiver's row about a sent message. A relay writes the columns from ``applied_at`` on."""
 
     __tablename__ = "delivery_reports"
 

@@ -29,7 +29,7 @@ _CLIENT_LABEL = b"signpost/client/1:"
 
 
 class LinkUse(Enum):
-    """What a link is for: its token works on no other page. The values are labels of MACs."""
+    """The purpose of a link: its token works on one page only. The values are labels of MACs."""
 
     ACTIVATE = b"signpost/link/1"
     END_SESSIONS = b"signpost/end-sessions/1"

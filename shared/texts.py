@@ -10,7 +10,7 @@ from collections.abc import Sequence
 LONGEST_DIAGNOSTIC = 300
 """Characters."""
 LONGEST_OF_MAIL = 1000
-"""Characters of what a mail server wrote."""
+"""Characters of a mail server's text."""
 
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
@@ -39,7 +39,7 @@ def masked(address: str) -> str:
 
 
 def without_personal(text: str) -> str:
-    """Return what a provider or another server wrote, without addresses, numbers, and quoted text."""
+    """Return the text of a provider or another server, without addresses, numbers, and quoted text."""
     return _PERSONAL.sub(lambda found: found[1] or "…", printable(text))
 
 
@@ -49,7 +49,7 @@ def diagnostic_of(text: str) -> str | None:
 
 
 def mail_diagnostic(text: str, names: Sequence[str]) -> str | None:
-    """Return what a mail server wrote in a form that may be stored, or None if nothing is left.
+    """Return a mail server's text in a form that may be stored, or None if no character is left.
 
     ``names`` are the local parts of recipients, which servers quote without the domain. The longest comes first.
     """

@@ -62,7 +62,7 @@ class SuppressionReason(StrEnum):
 
 
 class PauseKind(StrEnum):
-    """What an operator can pause."""
+    """The kinds of things that an operator can pause."""
 
     PROVIDER = "provider"
     CHANNEL = "channel"

@@ -66,7 +66,7 @@ class Relay:
             self._low_priority_timer = later(LOW_PRIORITY_WAKE_SECONDS, self._wake_low_priority)
 
     async def run(self, ending: asyncio.Event, leaving: asyncio.Event) -> None:
-        """Deliver until ``ending`` is set, then finish what is in flight.
+        """Deliver until ``ending`` is set, then finish the messages in flight.
 
         Once ``leaving`` is set as well, the process is about to end: messages that cannot be finished within the
         stopping time are left to their lease. A bug in any part ends the relay, and the service manager restarts the

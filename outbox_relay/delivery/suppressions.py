@@ -24,7 +24,7 @@ CODES_TO_PROVEN_ADDRESSES = frozenset({Template("password_reset")})
 class Suppressions:
     """Finds the messages to suppressed addresses in each claimed batch.
 
-    Without FEEDBACK_KEYS, or while the list is empty, it costs nothing. The poller says whether the list is empty.
+    Without FEEDBACK_KEYS, or while the list is empty, it is free. The poller says whether the list is empty.
     """
 
     def __init__(self, database: ReconnectingConnection, keys: SecretKeys | None) -> None:

@@ -143,7 +143,7 @@ _NO_ROUTE = re.compile(r"could not connect in time|no response in time|network f
 
 
 def login_hint(provider: str, error: str) -> str | None:
-    """Return what an operator can do about a failure of that provider, or None if the failure speaks for itself."""
+    """Return an operator's next step after a failure of that provider, or None if the failure speaks for itself."""
     server = SMTP_NAME.fullmatch(provider)
     if server is None:
         return None
@@ -153,6 +153,6 @@ def login_hint(provider: str, error: str) -> str | None:
 
 
 def explained(provider: str, error: str) -> str:
-    """Return the error, with the hint in a line of its own if there is one."""
+    """Return the error, with the hint in a second line if there is one."""
     hint = login_hint(provider, error)
     return f"{error}\n  {hint}" if hint else error

@@ -321,8 +321,8 @@ class ClaimStore:
                     connection, query, key, limit
                 )
             except QueryCanceled:
-                # A cancelled statement has leased nothing. So the next try does not search for its leases, which would
-                # take as long again.
+                # A cancelled statement has leased no message. So the next try does not search for its leases, which
+                # would take as long again.
                 query.unanswered_from = None
                 raise
 

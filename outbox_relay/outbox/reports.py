@@ -14,7 +14,7 @@ class ReportStore:
         self._database = database
 
     async def store(self, report: DeliveryReport) -> None:
-        """Commit the report; a repetition changes nothing. Raises psycopg's Error if that fails, for another try."""
+        """Commit the report; ignore a repetition. Raises psycopg's Error if that fails, for another try."""
 
         async def insert(connection: RelayConnection) -> None:
             await connection.execute(STORE_REPORT, report.parameters())

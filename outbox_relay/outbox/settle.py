@@ -351,7 +351,7 @@ class SettlementBatcher:
         """Count the messages as held and return them.
 
         Leave out a message if its *sent* outcome is still waiting to be written. Such a message was claimed again
-        because its lease ended meanwhile, or because a standby that took over does not know the first claim. It must
+        because its lease ended before, or because a standby that took over does not know the first claim. It must
         not be sent again.
         """
         if self._store.is_sent_final:

@@ -44,8 +44,8 @@ log = get_logger("relay.providers")
 class ProviderStateUpdate:
     """An update of the provider's row by one relay: breaker changes, permits to draw or return, a probe request.
 
-    ``open_for`` is a duration in seconds, so that the clocks of two hosts are never compared. ``failure`` is what has
-    opened the breaker.
+    ``open_for`` is a duration in seconds, so that the clocks of two hosts are never compared. ``failure`` is the one
+    that opened the breaker.
     """
 
     change: BreakerState | None
@@ -134,7 +134,7 @@ class StateExchange:
         self._wants_probe_permit = self.may_request_probe_permit(now)
 
     def take_update(self, now: float, last_failure: Failure | None, *, is_probing: bool) -> ProviderStateUpdate | None:
-        """Take the update to send, or None if there is nothing to send. The update also returns all unused permits."""
+        """Take the next update, or None if there is none. The update also returns all unused permits."""
         renews = is_probing and self._breaker.state(now) is BreakerState.HALF_OPEN
         if not (self.is_pending(now) or self._permits.has_leftovers(now) or renews):
             return None

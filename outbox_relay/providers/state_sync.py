@@ -2,7 +2,7 @@
 
 No delivery blocks during an exchange. Before a claim, the relay requests rate permits and probe permits for the whole
 batch. Until they come, it claims only as many messages as it has permits. All other state is exchanged once a second.
-While there is nothing to send, the poller reads it instead. While the database is unreachable, each relay uses its own
+While no update waits, the poller reads it instead. While the database is unreachable, each relay uses its own
 state.
 """
 
@@ -147,7 +147,7 @@ class ProviderStateSync:
             await self.close()
 
     def _start_logins(self, tasks: asyncio.TaskGroup) -> None:
-        # In tasks of their own: a server that does not reply must not delay the states of the others.
+        # In separate tasks: a server that does not reply must not delay the states of the others.
         for provider in self._providers:
             if provider.needs_login():
                 tasks.create_task(self._log_in(provider))
@@ -170,7 +170,7 @@ class ProviderStateSync:
             self._requested.set()
 
     def polled(self, states: Mapping[str, ProviderState], pauses: Iterable[Collection[str]] | None) -> None:
-        """Apply what the poller has read while there is nothing to send; otherwise exchange soon.
+        """Apply the poller's result while no update waits; otherwise exchange soon.
 
         ``pauses`` apply in any case, and are None after a poll that failed.
         """

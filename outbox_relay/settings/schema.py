@@ -496,7 +496,7 @@ class RelaySettings(BrandingSettings):
     def dkim(self) -> Dkim | None:
         """The DKIM domain and keys, or None if the relay does not sign."""
         if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
-            return None  # the schema rejects one without the others
+            return None  # the schema rejects one alone
         return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property

@@ -19,7 +19,7 @@ LONGEST_DIAGNOSED = 20_000
 
 
 class Failed(NamedTuple):
-    """Whose failure it is, whether it is final, and the code for it."""
+    """The cause of a failure, whether it is final, and its code."""
 
     cause: BounceCause
     is_permanent: bool
@@ -133,7 +133,7 @@ REPLY_RULES = {
 
 
 def classify(status: str, text: str) -> Failed:
-    """Classify a failure by its enhanced status code and what the server wrote. Either may be empty.
+    """Classify a failure by its enhanced status code and the server's text. Either may be empty.
 
     A more precise code in the text replaces a general one.
     """

@@ -89,7 +89,7 @@ def parse(raw: bytes) -> Message:
 
 
 def observe(mail: Message) -> Observation | AutoReply | None:
-    """Return what the mail reports, or None if it is neither a report nor an automatic reply."""
+    """Return the mail's report, or None if it is neither a report nor an automatic reply."""
     if mail.get_content_type() == "multipart/report":
         return _read_report(mail)
     if _is_auto_reply(mail):

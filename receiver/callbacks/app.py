@@ -1,7 +1,7 @@
 """The WSGI application: a route for each kind of SMS gateway and mail provider.
 
 Each route checks the MAC in its address or the request's signature, reads what the gateway says, and commits it before
-it responds. A gateway repeats what was not acknowledged, and a repetition changes nothing.
+it responds. A gateway repeats a report that was not acknowledged, and repetitions are ignored.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The body that a gateway of one's own posts to its ``callback_url``."""
+"""The body that a generic gateway posts to its ``callback_url``."""
 
 from datetime import UTC, datetime
 from typing import Any

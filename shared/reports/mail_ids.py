@@ -1,6 +1,6 @@
 """How a mail names its message at an HTTPS provider: the relay sends the id, and the provider's events quote it.
 
-An event is authenticated as a whole, so the id in it needs no MAC of its own.
+An event is authenticated as a whole, so the id in it needs no further MAC.
 """
 
 from enum import StrEnum

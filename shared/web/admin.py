@@ -1,6 +1,6 @@
 """The admin listener of a service: /livez, /readyz and /metrics, away from its clients.
 
-gunicorn's parent process serves it, from threads of its own. That process handles no other requests, so no client can
+gunicorn's parent process serves it, from separate threads. That process handles no other requests, so no client can
 delay a probe.
 """
 
@@ -36,7 +36,7 @@ READ_STATE = text("""
 select (select version_num from alembic_version), current_setting('transaction_read_only')::boolean,
        current_setting('synchronous_standby_names') <> ''
 """)
-# It writes nothing but WAL. Only a transaction that has written waits for a standby.
+# It writes WAL only. Only a transaction that has written waits for a standby.
 WRITE = text("select pg_logical_emit_message(true, 'signpost', '')")
 
 log = get_logger("web.admin")
@@ -154,11 +154,11 @@ class AdminListener:
             return generate_latest(merged)
 
     def _lacking(self) -> list[str]:
-        """Return what the service lacks. gunicorn closes its listeners when it stops, before it finishes requests."""
+        """Return the parts that the service lacks. gunicorn closes its listeners before it finishes requests."""
         return self._checked() if self._arbiter.LISTENERS else [LISTENER]
 
     def _checked(self) -> list[str]:
-        """Return what the database lacks; at most CACHE_SECONDS old."""
+        """Return the parts that the database lacks; at most CACHE_SECONDS old."""
         with self._check_lock:
             if time.monotonic() - self._checked_at >= CACHE_SECONDS:
                 self._missing = [str(one) for one in missing_requirements(self._engine, self._revisions)]

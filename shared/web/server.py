@@ -91,7 +91,7 @@ class WorkerProgress:
 
 
 def _heartbeat(worker: Any) -> float:
-    """Return when a worker last made progress, on the monotonic clock; 0 for one that has just ended."""
+    """Return the time of a worker's last progress, on the monotonic clock; 0 for one that has just ended."""
     try:
         return float(worker.tmp.last_update())
     except (OSError, ValueError):

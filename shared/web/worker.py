@@ -146,7 +146,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's signature
         """Accept connections or not. When the worker stops, accept those that wait, and close the listeners.
 
-        Gunicorn would close them last. Clients that connect meanwhile would wait for the end, and get a reset then.
+        Gunicorn would close them last. Clients that connect in this time would wait for the end, and get a reset then.
         """
         super().set_accept_enabled(enabled)
         if enabled or self.alive:

@@ -1,4 +1,4 @@
-"""What providers' checks have in common: the request, its age, and credentials in the webhook's URL."""
+"""The common parts of providers' checks: the request, its age, and credentials in the webhook's URL."""
 
 import hmac
 import re

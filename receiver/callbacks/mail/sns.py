@@ -124,7 +124,7 @@ class Sns:
 
 
 def _signed_text(message: dict[str, Any]) -> str | None:
-    """Return what the signature covers, or None if a field is missing."""
+    """Return the signed text, or None if a field is missing."""
     try:
         names = _SIGNED[Kind(text_at(message, "Type"))]
     except ValueError:
