@@ -4,12 +4,13 @@ The command runs once for each database, in a process of its own, so the applica
 than Signpost, or another language.
 """
 
+import asyncio
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -54,7 +55,7 @@ def migrations_of(text: str) -> ApplicationMigrations:
     folder = Path(text)
     if (folder / "env.py").is_file():
         digest = _digest(*(f"{file.relative_to(folder)}\n{file.read_text()}" for file in sorted(folder.rglob("*.py"))))
-        return ApplicationMigrations((sys.executable, "-m", "tenants", "alembic", text), digest)
+        return ApplicationMigrations((sys.executable, "-m", "tenants.alembic_folder", text), digest)
     revision, colon, command = text.partition(": ")
     words = tuple(shlex.split(command))
     if not (revision and colon and words):
@@ -81,7 +82,7 @@ def application_url(conninfo: str) -> str:
     return f"postgresql://{login}@{host}/{quote(database)}" + (f"?{urlencode(parts)}" if parts else "")
 
 
-def run(migrations: ApplicationMigrations, conninfo: str, lock_holder: int) -> str | None:
+async def run(migrations: ApplicationMigrations, conninfo: str, lock_holder: int) -> str | None:
     """Upgrade one database, and return the reason if that failed.
 
     The child inherits ``lock_holder``, the socket of the session with the database's lock. So if this process is
@@ -89,16 +90,21 @@ def run(migrations: ApplicationMigrations, conninfo: str, lock_holder: int) -> s
     """
     if not migrations.command:
         return None
-    done = subprocess.run(  # noqa: S603 - the operator's command
-        migrations.command,
+    child = await asyncio.create_subprocess_exec(
+        *migrations.command,
         env=command_environment(conninfo),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=PIPE,
         pass_fds=(lock_holder,),
-        check=False,
     )
-    return reason_of(done.returncode, done.stderr) if done.returncode else None
+    try:
+        _, output = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    return reason_of(child.returncode, output) if child.returncode else None
 
 
 def reason_of(status: int, output: bytes) -> str:

@@ -1,6 +1,5 @@
 """`tenants`: upgrades organizations' databases."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,15 +20,6 @@ from tenants.settings import TenantsSettingsSchema
 @version_option()
 def main() -> None:
     """Group the commands."""
-
-
-@main.command("alembic", hidden=True)
-@click.argument("folder")
-def alembic_command(folder: str) -> None:
-    """Upgrade the database of DATABASE_URL with an Alembic environment. For Signpost's own processes."""
-    from tenants.alembic_folder import upgrade_by_alembic  # noqa: PLC0415 - other commands need no alembic
-
-    upgrade_by_alembic(folder, os.environ["DATABASE_URL"])
 
 
 @main.command("migrate")

@@ -3,6 +3,7 @@
 Each database is independent and records its revision, so an interrupted run can be repeated.
 """
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,10 +16,7 @@ from shared.db.connection_settings import CONNECT_TIMEOUT_SECONDS, UTF8, driver_
 from tenants.application import ApplicationMigrations, run
 from tenants.schema import HAS_BEEN_USED, RECORD_REVISION, SCHEMA, is_organization_database
 
-OWNED = """
-select datname from pg_database
- where datdba = (select oid from pg_roles where rolname = current_user) order by datname
-"""
+OWNED = "select datname from pg_database where datdba = current_user::regrole order by datname"
 
 # Members can take the same advisory lock in their database. That must not delay all other organizations for long.
 LOCK = "set lock_timeout = '20s'; select pg_advisory_lock(hashtext('signpost'))"
@@ -93,7 +91,7 @@ def upgrade_one(url: str, migrations: ApplicationMigrations) -> str | None:
             if _revision_of(connection) == migrations.revision:
                 return None
             [(is_used,)] = connection.execute(HAS_BEEN_USED)
-            reason = run(migrations, url, connection.fileno())
+            reason = asyncio.run(run(migrations, url, connection.fileno()))
             if reason is None:
                 connection.execute(RECORD_REVISION, [migrations.revision, is_used])
             return reason

@@ -1,7 +1,5 @@
 """Create and drop organizations' databases, their roles and their template."""
 
-import asyncio
-from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 
 import psycopg
@@ -12,7 +10,7 @@ from outbox_relay.db.connection import RelayConnection
 from outbox_relay.provisioning.model import DamagedError
 from outbox_relay.provisioning.server import ProvisionServer
 from shared.log import get_logger
-from tenants.application import ApplicationMigrations, command_environment, reason_of
+from tenants.application import run
 from tenants.schema import MEMBERS_ROLE, RECORD_REVISION, SCHEMA
 
 ROLE_CONNECTIONS = 20
@@ -152,7 +150,10 @@ async def _make_template(server: ProvisionServer, connection: RelayConnection, n
     await connection.execute(sql.SQL("revoke all on database {} from public").format(template))
     async with await server.connect_as_owner(name) as inside:
         await inside.execute(SCHEMA)
-        await _run_migrations(server.migrations, server.url_of(name), connection.fileno())
+        # If this relay is killed, the child still holds the lock, so that no other relay drops the template meanwhile.
+        reason = await run(server.migrations, server.url_of(name), connection.fileno())
+        if reason is not None:
+            raise MigrationsFailedError(reason)
         await inside.execute(RECORD_REVISION, [server.migrations.revision, False])
     await connection.execute(sql.SQL("alter database {} allow_connections false is_template true").format(template))
     log.info("tenant template made", revision=server.migrations.revision)
@@ -165,29 +166,3 @@ async def _drop_unfinished(connection: RelayConnection, template: sql.Identifier
     except psycopg.errors.InsufficientPrivilege:
         # Only a superuser may end autovacuum with FORCE. Without FORCE, PostgreSQL cancels autovacuum itself.
         await connection.execute(sql.SQL("drop database if exists {}").format(template))
-
-
-async def _run_migrations(migrations: ApplicationMigrations, conninfo: str, lock_holder: int) -> None:
-    """Run the application's migrations on one database. Raises MigrationsFailedError.
-
-    The child inherits the socket of the session with the template's lock. So if the relay is killed, no other relay
-    drops the template until the child has ended.
-    """
-    if not migrations.command:
-        return
-    child = await asyncio.create_subprocess_exec(
-        *migrations.command,
-        env=command_environment(conninfo),
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=PIPE,
-        pass_fds=(lock_holder,),
-    )
-    try:
-        _, output = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode:
-        raise MigrationsFailedError(reason_of(child.returncode, output))

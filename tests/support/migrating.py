@@ -2,14 +2,14 @@
 
 import os
 import subprocess
-import sys
 
 from outbox_relay.provisioning.model import Organization
 from outbox_relay.provisioning.provision import provision
 from tests.support.application import NOTES_AND_AUDIT, setting_of
+from tests.support.processes import SCRIPTS
 from tests.support.tenants import RecordingStepLog, Tenants, an_organization
 
-MIGRATE = (sys.executable, "-m", "tenants", "migrate", "--at-once", "2")
+MIGRATE = (str(SCRIPTS / "tenants"), "migrate", "--at-once", "2")
 
 
 async def provisioned(tenants: Tenants, count: int) -> list[Organization]:
