@@ -73,7 +73,8 @@ grant update (open_until) on providers to signpost_console;
 grant update (profile) on users to signpost_console;
 grant execute on function
     signpost_correct_address(uuid,text,text), signpost_enqueue_repair(uuid,uuid,boolean), signpost_newest_key(),
-    signpost_renew_password(uuid,uuid), signpost_revoke_operator_token(uuid)
+    signpost_remove_organization(uuid,boolean), signpost_renew_password(uuid,uuid),
+    signpost_revoke_operator_token(uuid)
     to signpost_console;
 
 -- signpost_relay

@@ -151,10 +151,10 @@ class UnknownOrganizationError(ActionError):
 
 
 class OrganizationNotReadyError(ActionError):
-    """Only an organization that was ready once can be repaired."""
+    """An organization in this status has no database to use, repair or drop."""
 
     code = "organization_not_ready"
-    text = "is {status}: its database was never ready, so requeue its message instead"
+    text = "is {status}, so it has no such database"
 
 
 class ProfileChangeError(Exception):

@@ -340,11 +340,12 @@ class LossView:
 class OrganizationDetail(OrganizationView):
     """One organization with its database's history.
 
-    The database of a failed organization is dropped after a while (``dropped_at``), unless ``kept_because`` says why
-    an operator has to decide that.
+    The database of a failed or removed organization is dropped after a while (``dropped_at``), unless ``kept_because``
+    says why not yet.
     """
 
     country: str | None
+    members: int
     founder_id: UUID
     database_name: str
     ready_at: datetime | None

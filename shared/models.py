@@ -311,7 +311,8 @@ class Organization(Base):
 
     ``health`` is null until the first check, then a HealthStatus. A decoy, created with a taken address, has no
     database. ``repair_id`` is the message of the latest repair. ``drop_until``: a relay is dropping the database until
-    then. ``kept_because``: why it is not dropped. ``drop_due_at``: when to check that again.
+    then. ``kept_because``: why it is not dropped. ``drop_due_at``: when to try that again. ``is_removed``: an
+    operator removed it at ``failed_at``; with ``drop_forced``, open sessions are ended.
     """
 
     __tablename__ = "organizations"
@@ -340,6 +341,8 @@ class Organization(Base):
     drop_due_at: Mapped[datetime | None]
     kept_because: Mapped[str | None]
     password_number: Mapped[int] = mapped_column(server_default="0")
+    is_removed: Mapped[bool] = mapped_column(server_default="false")
+    drop_forced: Mapped[bool] = mapped_column(server_default="false")
 
 
 class OrganizationMember(Base):

@@ -16,7 +16,8 @@ from shared.db.connection_settings import CONNECT_TIMEOUT_SECONDS, UTF8, driver_
 from tenants.application import ApplicationMigrations, run
 from tenants.schema import HAS_BEEN_USED, RECORD_REVISION, SCHEMA, is_organization_database
 
-OWNED = "select datname from pg_database where datdba = current_user::regrole order by datname"
+# A closed database is being created from a template with the revision, or will be dropped.
+OWNED = "select datname from pg_database where datdba = current_user::regrole and datallowconn order by datname"
 
 # Members can take the same advisory lock in their database. That must not delay all other organizations for long.
 LOCK = "set lock_timeout = '20s'; select pg_advisory_lock(hashtext('signpost'))"

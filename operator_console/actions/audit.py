@@ -34,6 +34,7 @@ class Action(StrEnum):
     ADOPT = "adopt"
     REPAIR = "repair"
     GET_CREDENTIALS = "get_credentials"
+    REMOVE_ORGANIZATION = "remove_organization"
     RENEW_PASSWORD = "renew_password"  # noqa: S105 - the name of an action
     RESUME = "resume"
     ADD_SUPPRESSION = "add_suppression"

@@ -112,6 +112,18 @@ def renew_password(session: Session, organization_id: UUID, audit: AuditContext)
     return message_id
 
 
+def remove(session: Session, organization_id: UUID, audit: AuditContext, *, is_forced: bool = False) -> None:
+    """Take the organization from its members, and have a relay drop its database. The caller commits.
+
+    Raises UnknownOrganizationError and OrganizationNotReadyError.
+    """
+    organization = _locked(session, organization_id)
+    if not session.scalar(select(func.signpost_remove_organization(organization_id, is_forced))):
+        raise OrganizationNotReadyError(status=organization.status)
+    before = {"organization_id": str(organization_id), "status": organization.status, "is_forced": is_forced}
+    session.add(audit.row(Action.REMOVE_ORGANIZATION, before=before))
+
+
 @dataclass(frozen=True)
 class Adoption:
     """A database of an earlier system, and the organization that it is for."""

@@ -33,6 +33,9 @@ from operator_console.actions.requeue import Correction, requeue
 from operator_console.cli.database import fail, report_error, session_maker, transaction
 from operator_console.cli.options import (
     audit_context,
+    confirm,
+    confirmation_option,
+    dry_run_option,
     filter_options,
     json_option,
     reason_option,
@@ -64,8 +67,8 @@ def bulk_options(command: Any) -> Any:
     """Add the options of a bulk action."""
     for option in (
         click.option("--per-minute", type=click.IntRange(1, MAX_PER_MINUTE), help="The highest rate per minute."),
-        click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask for confirmation after counting."),
-        click.option("--dry-run", "is_dry_run", is_flag=True, help="Count, and change nothing."),
+        confirmation_option,
+        dry_run_option,
         click.option("--all", "is_all", is_flag=True, help="All dead messages; needed if there is no filter."),
     ):
         command = option(command)
@@ -187,10 +190,7 @@ def _run_bulk(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_confirmed: bo
             fail("no dead message has this cause: `outboxctl groups` shows the causes")
         if is_dry_run or not found:
             return
-        if not is_confirmed:
-            if not sys.stdin.isatty():
-                raise click.UsageError("Confirmation needs a terminal: add --yes.")
-            click.confirm(f"Have {found} {noun} {done}?", abort=True)
+        confirm(f"Have {found} {noun} {done}?", is_confirmed=is_confirmed)
         audit = audit_context(reason)
         _run_steps(sessions, lambda session: start_bulk(session, plan, audit))
 

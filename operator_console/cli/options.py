@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -78,6 +79,8 @@ reason_option = click.option("--reason", type=Reason(), required=True, help="Why
 reason_or_dry_run_option = click.option(
     "--reason", type=Reason(), help="Why; stored in the audit. Required, except for a dry run."
 )
+dry_run_option = click.option("--dry-run", "is_dry_run", is_flag=True, help="Show the effect, and change nothing.")
+confirmation_option = click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask for confirmation.")
 status_option = click.option("--status", type=EnumChoice(Status), help="Only messages with this status.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True, help="How many to list at most."
@@ -113,6 +116,15 @@ def reveal_reason(*, reveal: bool, reason: str | None) -> str | None:
     if not reason:
         raise click.UsageError("--reveal is recorded in the audit: add --reason.")
     return reason
+
+
+def confirm(question: str, *, is_confirmed: bool) -> None:
+    """Ask for confirmation on a terminal, unless ``--yes`` was given."""
+    if is_confirmed:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Confirmation needs a terminal: add --yes.")
+    click.confirm(question, abort=True)
 
 
 def audit_context(reason: str) -> AuditContext:

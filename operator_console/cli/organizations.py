@@ -1,4 +1,4 @@
-"""Commands for organizations: show their databases' health, request checks and repairs."""
+"""Commands for organizations: show, check, repair, adopt and remove their databases."""
 
 import time
 from datetime import datetime
@@ -14,12 +14,22 @@ from operator_console.actions.organizations import (
     Repair,
     check_adoption,
     record_adoption,
+    remove,
     renew_password,
     repair,
     request_checks,
 )
 from operator_console.cli.database import fail, report_error, session_maker, transaction
-from operator_console.cli.options import Reason, audit_context, json_option, limit_option, reason_option
+from operator_console.cli.options import (
+    Reason,
+    audit_context,
+    confirm,
+    confirmation_option,
+    dry_run_option,
+    json_option,
+    limit_option,
+    reason_option,
+)
 from operator_console.cli.output import show_object, show_rows
 from operator_console.cli.tokens import OWNER_NEEDED
 from operator_console.errors import ActionError, AdoptionError, UnknownOrganizationError
@@ -43,7 +53,7 @@ REPAIR_RESULTS = {
 
 @click.group("organizations")
 def organizations_commands() -> None:
-    """Show, check and repair organizations' databases."""
+    """Show, check, repair, adopt and remove organizations' databases."""
 
 
 @organizations_commands.command("list")
@@ -107,9 +117,9 @@ def repair_command(organization_id: UUID, reason: str) -> None:
 @click.argument("database")
 @click.option("--name", required=True, type=Reason(), help="The organization's name.")
 @click.option("--owner", "owner_id", required=True, type=click.UUID, help="The id of the active user who owns it.")
-@click.option("--dry-run", is_flag=True, help="Check only.")
+@dry_run_option
 @reason_option
-def adopt_command(database: str, name: str, owner_id: UUID, reason: str, *, dry_run: bool) -> None:
+def adopt_command(database: str, name: str, owner_id: UUID, reason: str, *, is_dry_run: bool) -> None:
     """Take over an existing database as an organization's. Needs the DATABASE_URL of the schema's owner.
 
     The database is renamed to `org_` and the new organization's id. A relay then creates its role and checks it. You
@@ -121,18 +131,18 @@ def adopt_command(database: str, name: str, owner_id: UUID, reason: str, *, dry_
         if candidate.problems:
             fail(f"database {database} cannot be adopted: {'; '.join(candidate.problems)}")
         adoption = Adoption(database, candidate.organization_id or uuid7(), name, owner_id)
-        _adopt(url, adoption, audit_context(reason), dry_run=dry_run)
+        _adopt(url, adoption, audit_context(reason), is_dry_run=is_dry_run)
     except psycopg.Error as error:
         fail(f"database {database} was not adopted ({type(error).__name__} {error.sqlstate or ''})")
 
 
-def _adopt(url: str, adoption: Adoption, audit: AuditContext, *, dry_run: bool) -> None:
+def _adopt(url: str, adoption: Adoption, audit: AuditContext, *, is_dry_run: bool) -> None:
     organization_id = adoption.organization_id
     try:
         with session_maker(OWNER_NEEDED) as sessions:
             with sessions.begin() as session:
                 check_adoption(session, adoption)
-            if dry_run:
+            if is_dry_run:
                 click.echo(f"database {adoption.database} can be adopted")
                 return
             # First, because a repair of an organization without this name would create an empty database.
@@ -167,6 +177,36 @@ def renew_passwords_command(ids: tuple[UUID, ...], reason: str, *, is_all: bool)
                 click.echo(f"organization {each} gets a new password")
     if failed:
         raise SystemExit(1)
+
+
+@organizations_commands.command("remove")
+@click.argument("organization_id", type=click.UUID)
+@click.option("--force", "is_forced", is_flag=True, help="End open sessions in its database. Otherwise, relays wait.")
+@dry_run_option
+@confirmation_option
+@reason_option
+def remove_command(
+    organization_id: UUID, reason: str, *, is_forced: bool, is_dry_run: bool, is_confirmed: bool
+) -> None:
+    """Take an organization from its members, and have a relay drop its database with all data.
+
+    Accounts stay. Repeat the command to add or leave out --force.
+    """
+    with session_maker() as sessions:
+        found = _organization(sessions, organization_id)
+        click.echo(
+            f"organization {organization_id}, {found.name}: {found.status}, {found.members} members,"
+            f" database {found.database_name} with {found.tables or 0} tables and {found.size_bytes or 0:,} bytes"
+        )
+        if is_dry_run:
+            return
+        confirm("Remove it, and drop the database with all data?", is_confirmed=is_confirmed)
+        try:
+            with sessions.begin() as session:
+                remove(session, organization_id, audit_context(reason), is_forced=is_forced)
+        except ActionError as error:
+            fail(f"organization {organization_id} {error}")
+    click.echo(f"organization {organization_id} is removed, and a relay will drop its database")
 
 
 def _organization(sessions: sessionmaker[Session], organization_id: UUID) -> OrganizationDetail:

@@ -1,6 +1,5 @@
 """Commands that pause and resume providers, channels and templates, and have relays probe a provider."""
 
-import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -17,7 +16,14 @@ from operator_console.actions.pauses import (
     resume,
 )
 from operator_console.cli.database import fail, session_maker, transaction
-from operator_console.cli.options import audit_context, json_option, reason_option
+from operator_console.cli.options import (
+    audit_context,
+    confirm,
+    confirmation_option,
+    dry_run_option,
+    json_option,
+    reason_option,
+)
 from operator_console.cli.output import show_rows
 from operator_console.errors import ActionError
 from operator_console.queries.stats import list_pauses, list_providers
@@ -90,8 +96,8 @@ def _add_commands(group: click.Group, kind: PauseKind, names: Iterable[str] | No
     @name_argument
     @reason_option
     @click.option("--minutes", type=click.IntRange(1, MAX_PAUSE_MINUTES), help="End the pause after so many minutes.")
-    @click.option("--dry-run", "is_dry_run", is_flag=True, help="Count, and change nothing.")
-    @click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask for confirmation after counting.")
+    @dry_run_option
+    @confirmation_option
     def pause_command(name: str, reason: str, minutes: int | None, **options: Any) -> None:
         _pause(PauseTarget(kind, str(name)), reason, minutes, **options)
 
@@ -123,10 +129,7 @@ def _pause(target: PauseTarget, reason: str, minutes: int | None, *, is_dry_run:
             click.echo(_described(impact, minutes))
             if is_dry_run:
                 return
-            if not is_confirmed:
-                if not sys.stdin.isatty():
-                    raise click.UsageError("Confirmation needs a terminal: add --yes.")
-                click.confirm(f"Pause {target.kind} {target.name}?", abort=True)
+            confirm(f"Pause {target.kind} {target.name}?", is_confirmed=is_confirmed)
             with sessions.begin() as session:
                 paused = pause(session, target, span, audit_context(reason))
     except ActionError as error:

@@ -71,6 +71,7 @@ EVENTS: Mapping[str, str] = {
     "adopt": "Database adopted for an organization",
     "repair": "Repair of an organization requested",
     "get_credentials": "Credentials of an organization given",
+    "remove_organization": "Organization removed",
     "renew_password": "New password for an organization requested",
     "add_suppression": "Address suppressed",
     "remove_suppression": "Suppression ended",

@@ -49,9 +49,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     Code.NOT_PAUSED: ProblemType(409, "It is not paused: the pause has ended."),
     Code.PROVIDER_PAUSED: ProblemType(409, "The provider or its channel is paused. Resume it first."),
     Code.BREAKER_NOT_OPEN: ProblemType(409, "The provider has no open circuit breaker, so relays try it anyway."),
-    Code.ORGANIZATION_NOT_READY: ProblemType(
-        409, "The organization's database was never ready. Requeue its message instead."
-    ),
+    Code.ORGANIZATION_NOT_READY: ProblemType(409, "The organization is not ready, so it has no database to use."),
     Code.NOT_DEAD: ProblemType(409, "Only a dead message can be changed in this way."),
     Code.NOT_SUPPRESSED: ProblemType(404, "The address is not suppressed."),
     Code.NO_ORGANIZATION_KEYS: ProblemType(409, "The console has no ORGANIZATION_KEYS, so it knows no passwords."),

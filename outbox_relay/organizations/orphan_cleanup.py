@@ -1,8 +1,8 @@
-"""Drop the databases of failed organizations after a grace period (PROVISION_GRACE_HOURS).
+"""Drop the databases of failed organizations after a grace period (PROVISION_GRACE_HOURS), and of removed ones.
 
-Only organizations with a recorded step have a database to drop. Its name is derived from their id. The cleanup repeats
-during the following day, since a paused relay may have created the database after the drop. The relay keeps a database
-with members' data: it logs this once, shows it to operators, and checks once a day whether this is still so.
+Only an organization with a recorded step has a database to drop. Its name is derived from the id. The cleanup repeats
+during the following day, since a paused relay may have created the database after the drop. Operators see why a
+database is kept for now, such as the data of a failed organization or the sessions of a removed one.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import psycopg
 
 from outbox_relay.db.connection import RelayConnection, connect, storable, under_settings
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
-from outbox_relay.model import FailureClass
 from outbox_relay.provisioning.model import Organization, StepFailedError
 from outbox_relay.provisioning.provision import drop
 from outbox_relay.provisioning.server import ProvisionServer
@@ -31,13 +30,13 @@ update organizations
    set drop_until = now() + interval '2 minutes'
  where id = any(array(
     select organization.id from organizations as organization
-     where status = 'failed' and not is_decoy and failed_at <= now() - %(grace)s
+     where status = 'failed' and not is_decoy and (is_removed or failed_at <= now() - %(grace)s)
        and (drop_until is null or drop_until <= now()) and (drop_due_at is null or drop_due_at <= now())
        and (dropped_at is null
             or dropped_at <= now() - interval '1 hour' and dropped_at <= failed_at + %(grace)s + interval '1 day')
        and exists (select from organization_steps as step where step.organization_id = organization.id)
      order by failed_at limit 1 for update skip locked))
-returning id, kept_because
+returning id, is_removed, drop_forced, kept_because
 """
 
 DROPPED = """
@@ -45,15 +44,11 @@ update organizations set dropped_at = now(), drop_until = null, drop_due_at = nu
  where id = %(id)s and status = 'failed' and drop_until > now()
 """
 
-KEPT = """
-update organizations set kept_because = %(because)s, drop_due_at = now() + interval '1 day', drop_until = null
- where id = %(id)s and status = 'failed' and drop_until > now()
-"""
-
 # The delay grows with the time since the failure. ``drop_until`` stays: the drop may still be running.
-POSTPONE = """
+KEPT = """
 update organizations
-   set drop_due_at = now() + least(greatest(now() - failed_at - %(grace)s, interval '10 minutes'), interval '1 day')
+   set kept_because = %(because)s,
+       drop_due_at = now() + least(greatest(now() - failed_at - %(grace)s, interval '10 minutes'), interval '1 day')
  where id = %(id)s and status = 'failed'
 """
 
@@ -62,14 +57,16 @@ log = get_logger("relay.orphan_cleanup")
 
 @dataclass(frozen=True)
 class Orphan:
-    """A failed organization with its database, and why the previous round kept it, if it did."""
+    """A failed or removed organization with its database, and why the previous round kept it, if it did."""
 
     organization: Organization
+    is_removed: bool
+    is_forced: bool
     kept_because: str | None
 
 
 class OrphanCleanup:
-    """Drop the databases of failed organizations."""
+    """Drop the databases of failed and removed organizations."""
 
     def __init__(self, url: str, server: ProvisionServer, grace: timedelta) -> None:
         self._url = url
@@ -90,37 +87,26 @@ class OrphanCleanup:
     async def _claim(self, connection: RelayConnection) -> Orphan | None:
         async with under_settings(connection):
             row = await (await connection.execute(CLAIM, {"grace": self._grace})).fetchone()
-        if row is None:
-            return None
-        organization_id, kept_because = row
-        return Orphan(Organization(organization_id), kept_because)
+        return Orphan(Organization(row[0]), *row[1:]) if row else None
 
     async def _drop(self, connection: RelayConnection, orphan: Orphan) -> None:
         organization = orphan.organization
         try:
             async with asyncio.timeout(DROP_SECONDS):
-                await drop(self._server, organization)
+                await drop(self._server, organization, is_removed=orphan.is_removed, is_forced=orphan.is_forced)
         except TimeoutError:
-            await self._postpone(connection, organization, "timeout")
+            await self._keep(connection, orphan, "timeout")
         except StepFailedError as error:
-            match error.failure.kind:
-                case FailureClass.CONTENT | FailureClass.RECIPIENT:
-                    await self._keep(connection, orphan, error.failure.error)
-                case FailureClass.TRANSIENT | FailureClass.PROVIDER:
-                    await self._postpone(connection, organization, error.failure.kind.value)
+            await self._keep(connection, orphan, error.failure.error)
         else:
             await self._record(connection, DROPPED, organization)
             ORGANIZATIONS_DROPPED.inc()
             log.info("organization dropped", organization_id=str(organization.id))
 
     async def _keep(self, connection: RelayConnection, orphan: Orphan, because: str) -> None:
-        await self._record(connection, KEPT, orphan.organization, because=storable(because))
-        if orphan.kept_because is None:
+        await self._record(connection, KEPT, orphan.organization, because=storable(because), grace=self._grace)
+        if orphan.kept_because != because:
             log.warning("organization kept", organization_id=str(orphan.organization.id))
-
-    async def _postpone(self, connection: RelayConnection, organization: Organization, error_class: str) -> None:
-        await self._record(connection, POSTPONE, organization, grace=self._grace)
-        log.warning("organization not dropped", organization_id=str(organization.id), error_class=error_class)
 
     async def _record(
         self, connection: RelayConnection, statement: str, organization: Organization, **parameters: object

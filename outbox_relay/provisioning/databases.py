@@ -23,6 +23,9 @@ select datallowconn, datconnlimit = -2, datdba = (select oid from pg_roles where
   from pg_database where datname = %s
 """
 COUNT_SESSIONS = "select count(*) from pg_stat_activity where usename = %s"
+END_SESSIONS = """
+select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and usename in (datname, current_user)
+"""
 ALLOWED = """
 select from pg_roles where rolname = current_user and (rolsuper or (rolcreatedb and rolcreaterole))
 """
@@ -77,14 +80,17 @@ async def ensure_role(connection: AsyncConnection[TupleRow], name: str, password
     The server receives a SCRAM verifier (RFC 5803), so that no statement log contains the password.
     """
     verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
-    found = await connection.execute("select from pg_roles where rolname = %s", [name])
-    verb = sql.SQL("alter" if found.rowcount else "create")
+    verb = sql.SQL("alter" if await _has_role(connection, name) else "create")
     await connection.execute(
         sql.SQL("{} role {} login connection limit {} password {}").format(
             verb, sql.Identifier(name), sql.Literal(ROLE_CONNECTIONS), sql.Literal(verifier)
         )
     )
     await connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(MEMBERS_ROLE), sql.Identifier(name)))
+
+
+async def _has_role(connection: AsyncConnection[TupleRow], name: str) -> bool:
+    return (await connection.execute("select from pg_roles where rolname = %s", [name])).rowcount > 0
 
 
 async def ensure_database(connection: AsyncConnection[TupleRow], name: str, template: str) -> None:
@@ -116,6 +122,22 @@ async def _open_to_its_role(connection: AsyncConnection[TupleRow], name: str) ->
     await connection.execute(sql.SQL("alter database {} allow_connections true").format(database))
 
 
+async def close_database(connection: AsyncConnection[TupleRow], name: str) -> None:
+    """Refuse further connections, also of the owner."""
+    await connection.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name)))
+
+
+async def end_sessions(connection: AsyncConnection[TupleRow], database: str) -> None:
+    """End the sessions of the owner and of the role of the same name.
+
+    DROP DATABASE with FORCE fails if autovacuum works in the database, since only a superuser may end that.
+    """
+    if await _has_role(connection, database):
+        # Since PostgreSQL 16, creating a role does not give its privileges, such as to end its sessions.
+        await connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(database)))
+    await connection.execute(END_SESSIONS, [database])
+
+
 async def drop_database(connection: AsyncConnection[TupleRow], name: str) -> None:
     """Drop the database and its role, if they exist. Fails with 55006 while a client is connected."""
     for statement in ("drop database if exists {}", "drop role if exists {}"):
@@ -145,7 +167,8 @@ async def ensure_current_template(server: ProvisionServer) -> str:
 async def _make_template(server: ProvisionServer, connection: RelayConnection, name: str) -> None:
     template = sql.Identifier(name)
     await connection.execute("set idle_session_timeout = 0")  # migrations may take long
-    await _drop_unfinished(connection, template)
+    await end_sessions(connection, name)  # of a killed relay's attempt
+    await connection.execute(sql.SQL("drop database if exists {}").format(template))
     await connection.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(template))
     await connection.execute(sql.SQL("revoke all on database {} from public").format(template))
     async with await server.connect_as_owner(name) as inside:
@@ -157,12 +180,3 @@ async def _make_template(server: ProvisionServer, connection: RelayConnection, n
         await inside.execute(RECORD_REVISION, [server.migrations.revision, False])
     await connection.execute(sql.SQL("alter database {} allow_connections false is_template true").format(template))
     log.info("tenant template made", revision=server.migrations.revision)
-
-
-async def _drop_unfinished(connection: RelayConnection, template: sql.Identifier) -> None:
-    """Drop the remains of a killed relay's attempt."""
-    try:
-        await connection.execute(sql.SQL("drop database if exists {} with (force)").format(template))
-    except psycopg.errors.InsufficientPrivilege:
-        # Only a superuser may end autovacuum with FORCE. Without FORCE, PostgreSQL cancels autovacuum itself.
-        await connection.execute(sql.SQL("drop database if exists {}").format(template))

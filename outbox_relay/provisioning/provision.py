@@ -17,7 +17,9 @@ from outbox_relay.provisioning import inspection
 from outbox_relay.provisioning.databases import (
     MigrationsFailedError,
     catalog_entry,
+    close_database,
     drop_database,
+    end_sessions,
     ensure_current_template,
     ensure_database,
     ensure_role,
@@ -82,20 +84,32 @@ async def ensure_template(server: ProvisionServer) -> None:
         await ensure_current_template(server)
 
 
-async def drop(server: ProvisionServer, organization: Organization) -> None:
-    """Drop the organization's database and role, if they exist and the database was not used.
+async def drop(
+    server: ProvisionServer, organization: Organization, *, is_removed: bool = False, is_forced: bool = False
+) -> None:
+    """Drop the organization's database and role, if they exist.
 
-    Raises StepFailedError, of class ``content`` for a database that must stay.
+    A used database is dropped only if an operator has removed the organization. Then nobody can connect any more;
+    ``is_forced`` also ends open sessions. Raises StepFailedError for a database that must stay, now or for good.
     """
     async with _locked(server, organization.id) as context, _as_step_failure(Step.CREATE_DATABASE, server):
         entry = await catalog_entry(context.connection, organization.database)
         if entry and not entry.is_ours:
             raise DamagedError("a database of that name belongs to another role")
         if entry and entry.is_open and not entry.is_broken:
-            async with await server.connect_as_owner(organization.database) as connection:
-                if await inspection.has_been_used(connection):
-                    raise DamagedError("it has been used")
+            await _prepare_drop(context, organization, is_removed=is_removed)
+        if is_forced:
+            await end_sessions(context.connection, organization.database)
         await drop_database(context.connection, organization.database)
+
+
+async def _prepare_drop(context: ProvisionContext, organization: Organization, *, is_removed: bool) -> None:
+    if is_removed:
+        await close_database(context.connection, organization.database)
+        return
+    async with await context.server.connect_as_owner(organization.database) as connection:
+        if await inspection.has_been_used(connection):
+            raise DamagedError("it has been used")
 
 
 async def create_database(context: ProvisionContext, organization: Organization) -> None:

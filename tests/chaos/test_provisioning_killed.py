@@ -13,7 +13,7 @@ from outbox_relay.provisioning.provision import drop, provision
 from shared.vocabulary import HealthStatus
 from tests.support.eventually import eventually
 from tests.support.provision_and_die import killed_at
-from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, tenants_on
+from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, ready, tenants_on
 
 MOST_STATEMENTS = 60
 
@@ -50,6 +50,24 @@ def test_each_organization_ends_ready_or_dropped_wherever_its_relay_was_killed(t
     assert ran_in_order(
         killed_before, ["update signpost.database set organization_id", "update signpost.database set checked_at"]
     )
+
+
+def test_a_used_database_of_a_removed_organization_is_dropped_wherever_its_relay_was_killed(tenants: Tenants) -> None:
+    tenants.clean()
+    killed_before = []
+    for number in range(MOST_STATEMENTS):
+        removed = an_organization()
+        server = asyncio.run(ready(tenants, removed))
+        with tenants.as_member(removed) as member:
+            member.execute("insert into notes (text) values ('a note')")
+            words = killed_at(tenants.url, removed, number, is_removed=True)
+        asyncio.run(drop(server, removed, is_removed=True))
+        assert tenants.names() == tenants.roles() == [], f"killed before {words}"
+        if words is None:
+            break
+        killed_before.append(words)
+    order = ["alter database", "grant", "select pg_terminate_backend", "drop database", "drop role"]
+    assert ran_in_order([words.strip() for words in killed_before], order)
 
 
 def test_the_template_is_completed_after_a_kill_at_any_statement(tenants: Tenants) -> None:

@@ -1,4 +1,4 @@
-"""Provision one organization in a process that is killed before a chosen statement."""
+"""Provision or remove one organization in a process that is killed before a chosen statement."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 from outbox_relay.db.connection import RelayConnection
 from outbox_relay.provisioning.model import Organization
-from outbox_relay.provisioning.provision import provision
+from outbox_relay.provisioning.provision import drop, provision
 from outbox_relay.provisioning.server import ProvisionServer
 from tests.support.application import NOTES
 from tests.support.keys import KEYS
@@ -20,10 +20,15 @@ _PROCESSES = get_context("forkserver")
 _PROCESSES.set_forkserver_preload([__name__])
 
 
-def killed_at(url: str, organization: Organization, number: int) -> str | None:
-    """Provision until the process dies, and return the statement it died before, or None if it finished."""
+def killed_at(url: str, organization: Organization, number: int, *, is_removed: bool = False) -> str | None:
+    """Provision until the process dies, and return the statement it died before, or None if it finished.
+
+    A removed organization is dropped instead.
+    """
     receiving, reporting = _PROCESSES.Pipe(duplex=False)
-    child = _PROCESSES.Process(target=provision_and_die, args=(url, organization, number, reporting))
+    child = _PROCESSES.Process(
+        target=work_and_die, args=(url, organization, number, reporting), kwargs={"is_removed": is_removed}
+    )
     child.start()
     reporting.close()
     child.join(timeout=120)
@@ -32,7 +37,7 @@ def killed_at(url: str, organization: Organization, number: int) -> str | None:
         return receiving.recv() if child.exitcode else None
 
 
-def provision_and_die(url: str, organization: Organization, number: int, reporting: Connection) -> None:
+def work_and_die(url: str, organization: Organization, number: int, reporting: Connection, *, is_removed: bool) -> None:
     """Report each next statement, and die as by kill -9 in place of the chosen one."""
     execute = RelayConnection.execute
     left = number
@@ -46,6 +51,6 @@ def provision_and_die(url: str, organization: Organization, number: int, reporti
         return await execute(self, query, *rest, **more)
 
     RelayConnection.execute = execute_or_die  # type: ignore[method-assign] - injects a fault, in this process only
-    asyncio.run(
-        provision(ProvisionServer(url, KEYS, connections=2, migrations=NOTES), organization, RecordingStepLog())
-    )
+    server = ProvisionServer(url, KEYS, connections=2, migrations=NOTES)
+    work = drop(server, organization, is_removed=True, is_forced=True) if is_removed else None
+    asyncio.run(work or provision(server, organization, RecordingStepLog()))

@@ -88,7 +88,9 @@ def test_the_code_does_not_wait_for_a_planned_organization(api: ApiUnderTest) ->
     assert members(api) == []
 
 
-def test_the_activation_founds_the_organization_and_sign_in_works_meanwhile(api: ApiUnderTest) -> None:
+def test_the_activation_founds_the_organization_and_sign_in_works_meanwhile(
+    api: ApiUnderTest,
+) -> None:
     ada = api.registered(organization=CLINIC)
     activated = api.activate(ada).json
     view = activated["organization"]
@@ -108,6 +110,11 @@ def test_the_activation_founds_the_organization_and_sign_in_works_meanwhile(api:
     # One transaction enqueues the first two, so their times are the same.
     *newest, oldest = [message.template for message in api.messages(ada)]
     assert (set(newest), oldest) == ({"organization", "welcome"}, "activation")
+
+    api.rows("select signpost_remove_organization(id, false) from organizations")
+    refreshed = api.client.post("/v1/sessions/refresh", json={"refresh_token": refreshed.json["refresh_token"]})
+    assert (claim_in(refreshed.json), "organization" in sign_in(api).json) == (None, False)
+    assert (api.look_up(ada).json["status"], members(api)) == ("active", [])
 
 
 def test_a_link_founds_the_organization_too(api: ApiUnderTest) -> None:

@@ -135,7 +135,7 @@ def test_a_kept_database_and_a_failed_step_show_their_reasons(
     shown = outboxctl(database, "show", str(organization_id)).stdout
     assert re.search(r"^kept_because +it has been used$", shown, re.MULTILINE)
     page = console.signed_in(token).get(f"/organizations/{organization_id}").text
-    assert "it has been used: an operator has to decide" in page
+    assert "it has been used" in page
     assert "content: without members" in page
 
 
@@ -234,6 +234,49 @@ def test_an_application_gets_credentials_and_renews_the_password(database: Datab
             "get_credentials",
         ]
     assert repairs(database) == [("organization_repair", str(organization_id))]
+
+
+def test_a_removal_takes_the_organization_from_its_members_and_leaves_an_audit_row(
+    database: Database, token: str
+) -> None:
+    organization_id = founded(database, "healthy")
+    with database.connect() as connection:
+        connection.execute(
+            "insert into users (id, status, email, email_canonical, password_hash, locale, organization_id)"
+            " select founder_id, 'active', 'a@example.org', 'a@example.org', 'x', 'en', id from organizations"
+        )
+        connection.execute(
+            "insert into organization_members (organization_id, user_id, role)"
+            " select id, founder_id, 'owner' from organizations"
+        )
+        connection.execute("select signpost_renew_password(%s, %s)", [organization_id, uuid7()])
+    command = ("remove", str(organization_id), "--reason", "the contract has ended")
+    line = (
+        f"organization {organization_id}, Clinic <b>: ready, 1 members,"
+        f" database org_{organization_id.hex} with 5 tables and 7,600,000 bytes\n"
+    )
+    dry, unconfirmed = outboxctl(database, *command, "--dry-run"), outboxctl(database, *command)
+    assert (dry.returncode, dry.stdout, unconfirmed.returncode, unconfirmed.stdout) == (0, line, 2, line)
+    assert "add --yes" in unconfirmed.stderr
+    query = (
+        "select organizations.status, is_removed and drop_forced, (select count(*) from organization_members),"
+        " message.status, users.status, users.organization_id is null"
+        " from organizations, users, outbox_messages as message"
+    )
+    with database.connect() as connection:
+        assert connection.execute(query).fetchall() == [("ready", False, 1, "pending", "active", False)]
+        done = outboxctl(database, *command, "--yes", "--force")
+        assert done.returncode == 0, done.stderr
+        assert connection.execute(query).fetchall() == [("failed", True, 0, "dead", "active", True)]
+        before = "select before - 'organization_id' from operator_actions where action = 'remove_organization'"
+        assert connection.execute(before).fetchall() == [({"status": "ready", "is_forced": True},)]
+    with console_on(database, ORGANIZATION_KEYS=SECRET_KEYS) as console:
+        credentials = f"/v1/organizations/{organization_id}/credentials"
+        refused = console.ask("POST", credentials, operators_token(database, Scope.CREDENTIALS), json=BECAUSE)
+        assert (refused.status_code, refused.json["code"]) == (409, "organization_not_ready")
+        page = console.signed_in(token).get(f"/organizations/{organization_id}").text
+        assert "<dt>Removed</dt>" in page
+        assert "Repair</button>" not in page
 
 
 def test_all_healthy_databases_get_new_passwords_after_a_change_of_keys(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -32,6 +33,8 @@ from tests.support.outbox import EXPIRED, Outbox
 pytestmark = pytest.mark.slow
 
 API_SETTINGS = BEFORE_ACTIVATION
+
+DUE = "update organizations set drop_due_at = now(), drop_until = null"
 
 
 def run_cleanup(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
@@ -84,11 +87,10 @@ def test_a_used_database_is_kept_and_logged_once(outbox: Outbox, organizer: Orga
     with capture_logs() as lines:
         for _ in range(3):
             run_cleanup(outbox, organizer)
-            outbox.execute("update organizations set drop_due_at = drop_due_at - interval '12 hours'")
+            outbox.execute(DUE)
     assert [line["event"] for line in lines] == ["organization kept"]
     assert organization_of(outbox, ada)["kept_because"] == "it has been used"
     organizer.drop_by_hand(name)
-    outbox.execute("update organizations set drop_due_at = now()")
     run_cleanup(outbox, organizer)
     found = organization_of(outbox, ada)
     assert (found["kept_because"], found["dropped_at"] is None) == (None, False)
@@ -109,9 +111,38 @@ def test_failed_drops_are_retried_with_growing_delays(outbox: Outbox, organizer:
     with psycopg.connect(driver_url(organizer.cluster.url(name))):
         run_cleanup(outbox, organizer)
     assert outbox.execute(wait, ada)[0][0] > 170
-    outbox.execute("update organizations set drop_due_at = now(), drop_until = null")
+    outbox.execute(DUE)
     run_cleanup(outbox, organizer)
     assert name not in organizer.databases()
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_a_removed_organization_is_dropped_at_once_if_no_member_is_connected_or_the_operator_forces_it(
+    outbox: Outbox, organizer: Organizer, ada: UUID, *, is_forced: bool
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), DONE)
+    work_in(organizer, name)
+    organizer.execute(f"set role organizer; create role {name} login")
+    outbox.execute("select signpost_remove_organization(id, %s) from organizations", is_forced)
+    long_grace = timedelta(days=3)
+    with suppress(psycopg.OperationalError), psycopg.connect(driver_url(organizer.cluster.url(name, name))) as member:
+        run_cleanup(outbox, organizer, long_grace)
+        assert (name in organizer.databases()) is not is_forced
+        member.execute("select 1")
+        kept_because = outbox.execute("select kept_because from organizations")[0][0]
+        assert "is being accessed by other users" in kept_because
+        with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+            psycopg.connect(driver_url(organizer.cluster.url(name, name)))
+    outbox.execute(DUE)
+    run_cleanup(outbox, organizer, long_grace)
+    assert name not in organizer.databases()
+    assert organizer.execute(f"select from pg_roles where rolname = '{name}'") == []
+    assert outbox.execute("select status, kept_because, dropped_at is null from organizations") == [
+        ("failed", None, False)
+    ]
+    outbox.execute("update organizations set failed_at = failed_at - interval '40 days', dropped_at = " + OF_A_MONTH)
+    assert remembered(outbox) == 0
 
 
 def test_an_organization_can_be_revived_until_its_own_drop_starts(
