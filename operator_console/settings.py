@@ -61,21 +61,6 @@ class SuppressionSettingsSchema(ConsoleSettingsSchema):
 
 
 @dataclass(frozen=True)
-class AdoptionSettings(ConsoleSettings):
-    """The settings of `outboxctl organizations adopt`."""
-
-    provision_database_url: str = field(repr=False)
-
-
-class AdoptionSettingsSchema(ConsoleSettingsSchema):
-    """How they are read."""
-
-    result: ClassVar[Callable[..., Any]] = AdoptionSettings
-
-    provision_database_url = DatabaseUrl("PROVISION_DATABASE_URL", "The same as the relay's.", is_secret=True)
-
-
-@dataclass(frozen=True)
 class WebSettings(ConsoleSettings):
     """The settings of `operator-console`."""
 

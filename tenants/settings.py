@@ -9,7 +9,7 @@ from tenants.application import ApplicationMigrations, migrations_of
 
 @dataclass(frozen=True)
 class TenantsSettings:
-    """Settings of `tenants migrate`."""
+    """Settings of `tenants migrate`, and of `outboxctl organizations adopt`."""
 
     provision_database_url: str = field(repr=False)
     organization_migrations: ApplicationMigrations | None
@@ -22,7 +22,8 @@ class TenantsSettingsSchema(SettingsSchema):
 
     provision_database_url = DatabaseUrl(
         "PROVISION_DATABASE_URL",
-        "The server of organizations' databases, without a pooler; log in as the role that creates them.",
+        "The server of organizations' databases, without a pooler; log in as the role that creates them."
+        " `outboxctl organizations adopt` reads it, too.",
         is_secret=True,
     )
     organization_migrations = OrganizationMigrations(migrations_of)

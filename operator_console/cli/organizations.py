@@ -1,6 +1,8 @@
 """Commands for organizations: show, check, repair, adopt and remove their databases."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -32,15 +34,15 @@ from operator_console.cli.options import (
 )
 from operator_console.cli.output import show_object, show_rows
 from operator_console.cli.tokens import OWNER_NEEDED
-from operator_console.errors import ActionError, AdoptionError, UnknownOrganizationError
+from operator_console.errors import ActionError, AdoptionError
 from operator_console.queries.organizations import healthy_ids, list_organizations, show_organization
-from operator_console.settings import AdoptionSettingsSchema
 from operator_console.views import OrganizationDetail, as_json
 from shared.command_line import EnumChoice
 from shared.ids import uuid7
 from shared.settings import read_or_exit
 from shared.vocabulary import HealthStatus, database_name_of
 from tenants.adoption import inspect_candidate, take_over
+from tenants.settings import TenantsSettingsSchema
 
 COLUMNS = ("id", "name", "status", "health", "health_error", "revision", "tables", "checked_at")
 POLL_SECONDS = 0.25
@@ -105,11 +107,8 @@ def check_command(ids: tuple[UUID, ...], seconds: int, *, is_all: bool) -> None:
 @reason_option
 def repair_command(organization_id: UUID, reason: str) -> None:
     """Recreate the missing parts of an organization's database, without their data."""
-    try:
-        with transaction() as session:
-            outcome = repair(session, organization_id, audit_context(reason))
-    except ActionError as error:
-        fail(f"organization {organization_id} {error}")
+    with _refused(organization_id), transaction() as session:
+        outcome = repair(session, organization_id, audit_context(reason))
     click.echo(f"organization {organization_id} {REPAIR_RESULTS[outcome]}")
 
 
@@ -125,7 +124,7 @@ def adopt_command(database: str, name: str, owner_id: UUID, reason: str, *, is_d
     The database is renamed to `org_` and the new organization's id. A relay then creates its role and checks it. You
     can repeat an interrupted command, also with the new name.
     """
-    url = read_or_exit(AdoptionSettingsSchema()).provision_database_url
+    url = read_or_exit(TenantsSettingsSchema()).provision_database_url
     try:
         candidate = inspect_candidate(url, database)
         if candidate.problems:
@@ -138,19 +137,16 @@ def adopt_command(database: str, name: str, owner_id: UUID, reason: str, *, is_d
 
 def _adopt(url: str, adoption: Adoption, audit: AuditContext, *, is_dry_run: bool) -> None:
     organization_id = adoption.organization_id
-    try:
-        with session_maker(OWNER_NEEDED) as sessions:
-            with sessions.begin() as session:
-                check_adoption(session, adoption)
-            if is_dry_run:
-                click.echo(f"database {adoption.database} can be adopted")
-                return
-            # First, because a repair of an organization without this name would create an empty database.
-            take_over(url, adoption.database, organization_id, database_name_of(organization_id))
-            with sessions.begin() as session:
-                record_adoption(session, adoption, audit)
-    except AdoptionError as error:
-        fail(f"organization {organization_id} {error}")
+    with _refused(organization_id), session_maker(OWNER_NEEDED) as sessions:
+        with sessions.begin() as session:
+            check_adoption(session, adoption)
+        if is_dry_run:
+            click.echo(f"database {adoption.database} can be adopted")
+            return
+        # First, because a repair of an organization without this name would create an empty database.
+        take_over(url, adoption.database, organization_id, database_name_of(organization_id))
+        with sessions.begin() as session:
+            record_adoption(session, adoption, audit)
     click.echo(f"organization {organization_id} has adopted database {adoption.database}")
 
 
@@ -201,19 +197,22 @@ def remove_command(
         if is_dry_run:
             return
         confirm("Remove it, and drop the database with all data?", is_confirmed=is_confirmed)
-        try:
-            with sessions.begin() as session:
-                remove(session, organization_id, audit_context(reason), is_forced=is_forced)
-        except ActionError as error:
-            fail(f"organization {organization_id} {error}")
+        with _refused(organization_id), sessions.begin() as session:
+            remove(session, organization_id, audit_context(reason), is_forced=is_forced)
     click.echo(f"organization {organization_id} is removed, and a relay will drop its database")
 
 
 def _organization(sessions: sessionmaker[Session], organization_id: UUID) -> OrganizationDetail:
+    with _refused(organization_id), sessions.begin() as session:
+        return show_organization(session, organization_id)
+
+
+@contextmanager
+def _refused(organization_id: UUID) -> Iterator[None]:
+    """Report why an action is refused, and exit."""
     try:
-        with sessions.begin() as session:
-            return show_organization(session, organization_id)
-    except UnknownOrganizationError as error:
+        yield
+    except (ActionError, AdoptionError) as error:
         fail(f"organization {organization_id} {error}")
 
 

@@ -97,14 +97,6 @@ def check_schedule_of(settings: RelaySettings) -> CheckSchedule:
     )
 
 
-@dataclass(frozen=True)
-class DueCheck:
-    """An organization to check. ``claimed_at`` is a time of Signpost's database."""
-
-    organization: Organization
-    claimed_at: datetime
-
-
 class HealthChecker:
     """Check due organizations and record the results. A relay looks for them every ``round_seconds``."""
 
@@ -121,7 +113,7 @@ class HealthChecker:
         """Check the organizations that are due and return their number. The next round retries what fails."""
         try:
             due = await self._lifeline.once(self._claim_due)
-            await asyncio.gather(*(self._check(one) for one in due))
+            await asyncio.gather(*(self._check(Organization(key, number), at) for key, number, at in due))
             if due or self._rounds % ROUNDS_BETWEEN_COUNTS == 0:
                 await self._lifeline.once(self._update_gauges)
         except psycopg.Error:
@@ -137,29 +129,27 @@ class HealthChecker:
         rows = await (await connection.execute(COUNT_BY_HEALTH, [self._server.migrations.revision])).fetchall()
         set_organization_gauges({health: count for health, count, _ in rows}, sum(behind for *_, behind in rows))
 
-    async def _claim_due(self, connection: AsyncConnection[TupleRow]) -> list[DueCheck]:
+    async def _claim_due(self, connection: AsyncConnection[TupleRow]) -> list[TupleRow]:
         parameters = {"limit": self._schedule.max_per_round, "period": self._schedule.period}
-        rows = await (await connection.execute(CLAIM_DUE, parameters)).fetchall()
-        return [
-            DueCheck(Organization(organization_id, number), claimed_at) for organization_id, number, claimed_at in rows
-        ]
+        return await (await connection.execute(CLAIM_DUE, parameters)).fetchall()
 
-    async def _check(self, due: DueCheck) -> None:
+    async def _check(self, organization: Organization, claimed_at: datetime) -> None:
+        """Check the database, and record the result. ``claimed_at`` is a time of Signpost's database."""
         async with self._slots:
             started = time.monotonic()
-            health = await check(self._server, due.organization)
+            health = await check(self._server, organization)
             count_check(health.status.value, time.monotonic() - started)
-        await self._lifeline.once(lambda connection: _record(connection, due, health))
+        await self._lifeline.once(lambda connection: _record(connection, organization, claimed_at, health))
         if health.status is not HealthStatus.HEALTHY:
-            log.warning(
-                "organization not healthy", organization_id=str(due.organization.id), health=health.status.value
-            )
+            log.warning("organization not healthy", organization_id=str(organization.id), health=health.status.value)
 
 
-async def _record(connection: AsyncConnection[TupleRow], due: DueCheck, health: Health) -> None:
+async def _record(
+    connection: AsyncConnection[TupleRow], organization: Organization, claimed_at: datetime, health: Health
+) -> None:
     parameters = {
-        "id": due.organization.id,
-        "claimed_at": due.claimed_at,
+        "id": organization.id,
+        "claimed_at": claimed_at,
         "loss_id": uuid4(),
         "health": health.status.value,
         "error": health.error,

@@ -1,7 +1,5 @@
 """Prepare, inspect and check the contents of an organization's database."""
 
-from dataclasses import dataclass
-
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -32,15 +30,6 @@ HAS_TABLES = "select exists (select from pg_tables where schemaname !~ '^pg_' an
 CLAIM_DATABASE = "update signpost.database set organization_id = %s where organization_id is null"
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """State of a database that passed an inspection."""
-
-    revision: str
-    tables: int
-    size_bytes: int
-
-
 async def prepare(connection: AsyncConnection[TupleRow], organization: Organization) -> None:
     """Write the organization's id into its database, unless it has one. Raises DamagedError if tables were dropped.
 
@@ -56,7 +45,7 @@ async def prepare(connection: AsyncConnection[TupleRow], organization: Organizat
     await connection.execute(CLAIM_DATABASE, [organization.id])
 
 
-async def inspect_database(connection: AsyncConnection[TupleRow], organization: Organization) -> Inspection:
+async def inspect_database(connection: AsyncConnection[TupleRow], organization: Organization) -> Health:
     """Read, write and read again with the organization's privileges. Raises DamagedError."""
     try:
         found = await (await connection.execute(INSPECT)).fetchone()
@@ -70,7 +59,7 @@ async def inspect_database(connection: AsyncConnection[TupleRow], organization: 
         raise DamagedError("it belongs to another organization")
     if missing:
         raise DamagedError(f"without {', '.join(missing)}")
-    return Inspection(revision, tables, size_bytes)
+    return Health(HealthStatus.HEALTHY, None, revision, tables, size_bytes)
 
 
 async def has_been_used(connection: AsyncConnection[TupleRow]) -> bool:
@@ -93,15 +82,14 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
     """
     async with server.slot():
         try:
-            found = await _inspect_as_tenant(server, organization)
+            return await _inspect_as_tenant(server, organization)
         except DamagedError as error:
             return Health(HealthStatus.DAMAGED, error.reason)
         except psycopg.Error as error:
             return _health_after(error.sqlstate) if error.sqlstate else await _why_refused(server, organization)
-        return Health(HealthStatus.HEALTHY, None, found.revision, found.tables, found.size_bytes)
 
 
-async def _inspect_as_tenant(server: ProvisionServer, organization: Organization) -> Inspection:
+async def _inspect_as_tenant(server: ProvisionServer, organization: Organization) -> Health:
     async with (
         database_timeout(CHECK_SECONDS),
         await server.connect_as_tenant(organization) as connection,

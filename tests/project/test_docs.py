@@ -10,7 +10,6 @@ from marshmallow.fields import Field
 
 from api_service.settings import ApiSettingsSchema
 from operator_console.settings import (
-    AdoptionSettingsSchema,
     ConsoleSettingsSchema,
     ProfileSettingsSchema,
     SuppressionSettingsSchema,
@@ -48,7 +47,6 @@ PROCESSES = {
     "relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
-    "outboxctl organizations adopt": AdoptionSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "console": WebSettingsSchema,
     "receiver": BounceSettingsSchema,

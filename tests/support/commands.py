@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 
 from api_service.settings import ApiSettingsSchema, MigrateSettingsSchema
 from operator_console.settings import (
-    AdoptionSettingsSchema,
     ConsoleSettingsSchema,
     ProfileSettingsSchema,
     SuppressionSettingsSchema,
@@ -34,7 +33,6 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "signpost-receiver": BounceSettingsSchema,
     "signpost-receiver callbacks": CallbackSettingsSchema,
     "outboxctl users": ProfileSettingsSchema,
-    "outboxctl organizations adopt": AdoptionSettingsSchema,
     "outboxctl suppressions": SuppressionSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "tenants": TenantsSettingsSchema,
