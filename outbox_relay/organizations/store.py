@@ -4,6 +4,7 @@ All statements are fenced by the message's lease: a relay that was paused beyond
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -29,19 +30,14 @@ on conflict (organization_id, step)
 do update set started_at = excluded.started_at, done_at = null, error_class = null, error = null
 """
 
-STEP_COMPLETED = """
-update organization_steps as step set done_at = clock_timestamp()
+STEP_ENDED = """
+update organization_steps as step
+   set done_at = case when %(error)s::text is null then clock_timestamp() end,
+       error_class = %(error_class)s, error = %(error)s
   from outbox_messages as message
  where step.organization_id = %(organization_id)s and step.step = %(step)s
    and message.id = %(message_id)s and message.lease_token = %(lease_token)s
    and message.leased_until > clock_timestamp()
-"""
-
-STEP_FAILED = """
-update organization_steps as step set error_class = %(error_class)s, error = %(error)s
-  from outbox_messages as message
- where step.organization_id = %(organization_id)s and step.step = %(step)s
-   and message.id = %(message_id)s and message.lease_token = %(lease_token)s
 """
 
 RECENT_DURATIONS = """
@@ -120,16 +116,16 @@ class LeasedStepLog:
     async def completed(self, step: StrEnum) -> None:
         """Record that the step is complete."""
         STEP_DURATION.labels(step.value).observe(asyncio.get_running_loop().time() - self._started_at)
-        await self._write(STEP_COMPLETED, step)
+        await self._write(STEP_ENDED, step, error_class=None, error=None)
 
     async def failed(self, step: StrEnum, failure: Failure) -> None:
         """Record the step's error for operators, unless the lease belongs to another relay."""
-        parameters = {"step": step.value, "error_class": failure.kind.value, "error": storable(failure.error)}
-        await self._lifeline.run(lambda connection: connection.execute(STEP_FAILED, self._parameters | parameters))
+        with suppress(LeaseLostError):
+            await self._write(STEP_ENDED, step, error_class=failure.kind.value, error=storable(failure.error))
 
-    async def _write(self, statement: str, step: StrEnum) -> None:
+    async def _write(self, statement: str, step: StrEnum, **result: str | None) -> None:
         async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement, self._parameters | {"step": step.value})).rowcount
+            return (await connection.execute(statement, self._parameters | {"step": step.value, **result})).rowcount
 
         if not await self._lifeline.run(work):
             raise LeaseLostError

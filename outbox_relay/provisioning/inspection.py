@@ -80,7 +80,7 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
     A healthy database costs one connection. If the server refuses the connection, a second connection finds the reason.
     A refused connection has no SQLSTATE, only a text in the server's language.
     """
-    async with server.slot():
+    async with server.slots:
         try:
             return await _inspect_as_tenant(server, organization)
         except DamagedError as error:

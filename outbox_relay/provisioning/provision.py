@@ -80,7 +80,7 @@ async def preflight(server: ProvisionServer, organization: Organization) -> None
 
 async def ensure_template(server: ProvisionServer) -> None:
     """Make the template of this release if it does not exist. Raises StepFailedError."""
-    async with server.slot(), _as_step_failure(Step.CREATE_DATABASE, server, ALL_MIGRATIONS_SECONDS):
+    async with server.slots, _as_step_failure(Step.CREATE_DATABASE, server, ALL_MIGRATIONS_SECONDS):
         await ensure_current_template(server)
 
 
@@ -145,7 +145,7 @@ STEPS: dict[Step, Callable[[ProvisionContext, Organization], Awaitable[None]]] =
 @asynccontextmanager
 async def _locked(server: ProvisionServer, organization_id: UUID) -> AsyncIterator[ProvisionContext]:
     key = int.from_bytes(organization_id.bytes[8:], signed=True)
-    async with server.slot():
+    async with server.slots:
         async with _as_step_failure(Step.CREATE_DATABASE, server):
             connection = await server.connect_with_lock(key)
         async with connection:

@@ -1,8 +1,6 @@
 """Connections to the server that holds the organizations' databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -49,17 +47,12 @@ class ProvisionServer:
     ) -> None:
         self._parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
         self._keys = secret_keys
-        self._slots = asyncio.Semaphore(max(connections // CONNECTIONS_PER_ORGANIZATION, 1))
+        self.slots = asyncio.Semaphore(max(connections // CONNECTIONS_PER_ORGANIZATION, 1))
+        """One for each organization that the connections suffice for."""
         self.name = f"{self._parts.get('host', 'localhost')}:{self._parts.get('port', 5432)}"
         self.migrations = migrations or ApplicationMigrations()
         self.has_template = False
         """Whether a template of this release's revision was found. If it is dropped later, copying it fails."""
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait until the connections for one organization are available."""
-        async with self._slots:
-            yield
 
     async def connect_with_lock(self, key: int, *, seconds: float = LOCK_SECONDS) -> RelayConnection:
         """Connect for creating and dropping databases, with an advisory lock that lasts as long as the session.
