@@ -1,13 +1,13 @@
 """`outboxctl organizations adopt`: databases of an earlier system become organizations' databases."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
+from click.testing import CliRunner, Result
 
 from devstack.cluster import Cluster
+from operator_console.cli import main
 from outbox_relay.provisioning.inspection import check
 from outbox_relay.provisioning.model import Organization, StepFailedError
 from outbox_relay.provisioning.provision import drop, provision
@@ -17,7 +17,6 @@ from tenants.adoption import take_over
 from tests.support.databases import Database
 from tests.support.migrating import migrated
 from tests.support.organizations import active_user
-from tests.support.processes import SCRIPTS
 from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, tenants_on
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
@@ -39,18 +38,10 @@ def old_database(tenants: Tenants, name: str) -> None:
         connection.execute(f"{tables} insert into notes (text) values ('an old note')")
 
 
-def adopt(
-    database: Database, tenants: Tenants, name: str, owner_id: UUID, *options: str
-) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"DATABASE_URL": database.owner_url, "PROVISION_DATABASE_URL": tenants.url}
-    command = (str(SCRIPTS / "outboxctl"), "organizations", "adopt", name, "--name", "Clinic", "--owner", str(owner_id))
-    return subprocess.run(
-        (*command, "--reason", "the old system ends", *options),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def adopt(database: Database, tenants: Tenants, name: str, owner_id: UUID, *options: str) -> Result:
+    environment = {"DATABASE_URL": database.owner_url, "PROVISION_DATABASE_URL": tenants.url}
+    command = ("organizations", "adopt", name, "--name", "Clinic", "--owner", str(owner_id))
+    return CliRunner().invoke(main, [*command, "--reason", "the old system ends", *options], env=environment)
 
 
 def rows(database: Database, query: str) -> list[tuple[object, ...]]:
@@ -62,10 +53,10 @@ async def test_an_adopted_database_is_repaired_and_upgraded_with_its_rows(databa
     owner_id = active_user(database)
     old_database(tenants, "clinic_1")
     dry = adopt(database, tenants, "clinic_1", owner_id, "--dry-run")
-    assert (dry.returncode, dry.stdout) == (0, "database clinic_1 can be adopted\n"), dry.stderr
+    assert (dry.exit_code, dry.stdout) == (0, "database clinic_1 can be adopted\n"), dry.stderr
     assert rows(database, "select count(*) from organizations") == [(0,)]
     done = adopt(database, tenants, "clinic_1", owner_id)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     [(key, status, name)] = rows(database, "select id, status, database_name from organizations")
     assert (status, [name]) == ("ready", tenants.names())
     assert rows(database, "select user_id, role from organization_members") == [(owner_id, "owner")]
@@ -88,10 +79,10 @@ def test_an_interrupted_adoption_is_repeated_with_the_new_name(database: Databas
     old_database(tenants, "clinic_1")
     name = database_name_of(organization_id)
     take_over(tenants.url, "clinic_1", organization_id, name)
-    assert adopt(database, tenants, name, owner_id).returncode == 0
+    assert adopt(database, tenants, name, owner_id).exit_code == 0
     assert rows(database, "select id from organizations") == [(organization_id,)]
     again = adopt(database, tenants, name, owner_id)
-    assert (again.returncode, again.stderr) == (1, f"outboxctl: organization {organization_id} exists already\n")
+    assert (again.exit_code, again.stderr) == (1, f"outboxctl: organization {organization_id} exists already\n")
 
 
 def test_a_database_is_refused_with_all_reasons_and_unchanged(database: Database, tenants: Tenants) -> None:
@@ -101,7 +92,7 @@ def test_a_database_is_refused_with_all_reasons_and_unchanged(database: Database
     with tenants.connect("clinic_1"):
         refused = adopt(database, tenants, "clinic_1", owner_id)
     reasons = "1 sessions use it; it belongs to postgres: change the owner"
-    assert (refused.returncode, refused.stderr) == (
+    assert (refused.exit_code, refused.stderr) == (
         1,
         f"outboxctl: database clinic_1 cannot be adopted: {reasons}\n",
     )

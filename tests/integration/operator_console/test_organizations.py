@@ -1,22 +1,21 @@
 """Organizations: health checks, losses and repairs of their databases."""
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
+from click.testing import CliRunner, Result
 from werkzeug.test import TestResponse
 
 from operator_console.actions.tokens import Scope
+from operator_console.cli import main
 from shared.ids import uuid7
 from shared.secrets import tenant_password
 from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in, operators_token
 from tests.support.databases import Database
 from tests.support.keys import KEY, SECRET_KEYS
-from tests.support.processes import SCRIPTS
 
 pytestmark = pytest.mark.slow
 
@@ -182,10 +181,8 @@ def test_the_page_shows_losses_and_requests_a_repair(database: Database, console
     assert len(repairs(database)) == 1
 
 
-def outboxctl(database: Database, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"DATABASE_URL": database.console_url}
-    command = (str(SCRIPTS / "outboxctl"), "organizations")
-    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+def outboxctl(database: Database, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["organizations", *arguments], env={"DATABASE_URL": database.console_url})
 
 
 def test_the_command_line_shows_and_repairs_the_same(database: Database) -> None:
@@ -197,9 +194,9 @@ def test_the_command_line_shows_and_repairs_the_same(database: Database) -> None
     repaired = outboxctl(database, "repair", str(organization_id), "--reason", "a member called")
     assert repaired.stdout == f"organization {organization_id} will be repaired\n"
     unseen = outboxctl(database, "check", str(organization_id), "--wait", "0")
-    assert (unseen.returncode, "no relay has checked" in unseen.stderr) == (1, True)
+    assert (unseen.exit_code, "no relay has checked" in unseen.stderr) == (1, True)
     unknown = outboxctl(database, "show", str(uuid4()))
-    assert unknown.returncode == 1
+    assert unknown.exit_code == 1
 
 
 def test_an_application_gets_credentials_and_renews_the_password(database: Database) -> None:
@@ -256,7 +253,7 @@ def test_a_removal_takes_the_organization_from_its_members_and_leaves_an_audit_r
         f" database org_{organization_id.hex} with 5 tables and 7,600,000 bytes\n"
     )
     dry, unconfirmed = outboxctl(database, *command, "--dry-run"), outboxctl(database, *command)
-    assert (dry.returncode, dry.stdout, unconfirmed.returncode, unconfirmed.stdout) == (0, line, 2, line)
+    assert (dry.exit_code, dry.stdout, unconfirmed.exit_code, unconfirmed.stdout) == (0, line, 2, line)
     assert "add --yes" in unconfirmed.stderr
     query = (
         "select organizations.status, is_removed and drop_forced, (select count(*) from organization_members),"
@@ -266,7 +263,7 @@ def test_a_removal_takes_the_organization_from_its_members_and_leaves_an_audit_r
     with database.connect() as connection:
         assert connection.execute(query).fetchall() == [("ready", False, 1, "pending", "active", False)]
         done = outboxctl(database, *command, "--yes", "--force")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.output
         assert connection.execute(query).fetchall() == [("failed", True, 0, "dead", "active", True)]
         before = "select before - 'organization_id' from operator_actions where action = 'remove_organization'"
         assert connection.execute(before).fetchall() == [({"status": "ready", "is_forced": True},)]
@@ -282,7 +279,7 @@ def test_a_removal_takes_the_organization_from_its_members_and_leaves_an_audit_r
 def test_all_healthy_databases_get_new_passwords_after_a_change_of_keys(database: Database) -> None:
     healthy, lost = founded(database, "healthy"), founded(database, "lost")
     done = outboxctl(database, "renew-passwords", "--all", "--reason", "new keys")
-    assert (done.returncode, done.stdout) == (0, f"organization {healthy} gets a new password\n")
+    assert (done.exit_code, done.stdout) == (0, f"organization {healthy} gets a new password\n")
     refused = outboxctl(database, "renew-passwords", str(lost), "--reason", "new keys")
-    assert (refused.returncode, "is not ready and healthy" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "is not ready and healthy" in refused.stderr) == (1, True)
     assert repairs(database) == [("organization_repair", str(healthy))]
