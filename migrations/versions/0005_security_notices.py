@@ -1,22 +1,17 @@
 """Add the tables and functions of security notices."""
 
-from pathlib import Path
-from typing import Any
-
 from alembic import op
+
+from migrations.sql_files import run_file
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-FILE = Path(__file__).parents[1] / "sql" / "security_notices.sql"
-
 
 def upgrade() -> None:
-    # The driver accepts a file of many statements and does not interpret `%` and `:` in it.
-    connection: Any = op.get_bind().connection.driver_connection
-    connection.execute(FILE.read_text(), prepare=False)
+    run_file("security_notices.sql")
 
 
 def downgrade() -> None:
