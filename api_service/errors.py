@@ -28,6 +28,7 @@ class Code(StrEnum):
     RESEND_TOO_SOON = "resend_too_soon"
     ORGANIZATION_FAILED = "organization_failed"
     ORGANIZATION_NOT_READY = "organization_not_ready"
+    NOT_A_MEMBER = "not_a_member"
     OVERLOADED = "overloaded"
 
 
@@ -133,6 +134,12 @@ class OrganizationNotReadyError(NotYetError):
 
     code = Code.ORGANIZATION_NOT_READY
     retry_after_seconds = 5
+
+
+class NotAMemberError(ProblemError):
+    """The user does not belong to the chosen organization. The response does not reveal whether it exists."""
+
+    code = Code.NOT_A_MEMBER
 
 
 class InvalidCredentialsError(ProblemError):

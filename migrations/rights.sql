@@ -32,7 +32,7 @@ grant insert on
 grant update on rate_limits, tokens, users to signpost_api;
 grant delete on seen_clients, sessions, wrong_passwords to signpost_api;
 grant update (last_seen_at) on seen_clients to signpost_api;
-grant update (expires_at, last_used_at, refresh_hash) on sessions to signpost_api;
+grant update (expires_at, last_used_at, organization_id, refresh_hash) on sessions to signpost_api;
 grant update (in_a_row, last_at) on wrong_passwords to signpost_api;
 grant insert (country, database_name, founder_id, id, is_decoy, name, status) on organizations to signpost_api;
 grant select (checked_at, country, created_at, failed_at, founder_id, health, id, name, ready_at, status)

@@ -161,6 +161,8 @@ class SessionRow(Base):
     refresh replaces the second. So a used token is recognized without storing past tokens.
 
     A limited session belongs to a registration that is not activated, and never becomes a full one.
+
+    ``organization_id``: the organization that the last access token named.
     """
 
     __tablename__ = "sessions"
@@ -174,6 +176,7 @@ class SessionRow(Base):
     last_used_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime]
     is_limited: Mapped[bool] = mapped_column(default=False, server_default="false")
+    organization_id: Mapped[UUID | None]
 
 
 class SeenClient(Base):

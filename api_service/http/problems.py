@@ -38,6 +38,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
         403, "The link alone does not suffice: send the registration's password with the link's token."
     ),
     Code.FRESH_SIGN_IN_REQUIRED: ProblemType(403, "Send the password, or sign in again first."),
+    Code.NOT_A_MEMBER: ProblemType(403, "The user does not belong to this organization."),
     Code.ALREADY_ACTIVE: ProblemType(409, "The registration has been activated."),
     Code.ADDRESS_TAKEN: ProblemType(409, "Another account has this address."),
     Code.ORGANIZATION_FAILED: ProblemType(409, "The organization could not be set up. Please register again."),
@@ -73,7 +74,7 @@ VIOLATION_MESSAGES: Mapping[str, str] = {
     ViolationCode.ONE_ADDRESS_ONLY: "Give either an e-mail address or a phone number.",
     ViolationCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     ViolationCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
-    ViolationCode.NO_ORGANIZATIONS: "This service founds no organizations: ORGANIZATIONS is off.",
+    ViolationCode.NO_ORGANIZATIONS: "This service has no organizations: ORGANIZATIONS is off.",
     ViolationCode.NO_PROFILES: "This service has no own fields: PROFILE_SCHEMA is not set.",
     ViolationCode.INVALID_FORMAT: "This has the wrong format.",
     ViolationCode.INVALID_VALUE: "This breaks a rule of the service's own fields.",

@@ -22,7 +22,7 @@ from api_service.schemas.requests import (
     NewPhoneSchema,
     StrictSchema,
 )
-from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema, organization_member
+from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema, organizations_member
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
@@ -157,10 +157,10 @@ def get_export(current_user: CurrentUser) -> Response:
     """Return all personal data of the user."""
     with services().sessions.begin() as session:
         data = collect(session, current_user.user_id)
-        organization = _organization_of(session, current_user.user_id)
+        organizations = _organizations_of(session, current_user.user_id)
     sessions = [one | {"is_current": one["id"] == current_user.session_id} for one in data.sessions]
     document = ExportSchema.instance().dump(vars(data) | {"sessions": sessions})
-    document["user"] |= organization
+    document["user"] |= organizations
     response = jsonify(document)
     response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
     return response
@@ -182,12 +182,12 @@ def delete_me(current_user: CurrentUser) -> Response:
 
 
 def _shown(session: Session, user: User) -> Response:
-    return jsonify(UserSchema.instance().dump(user) | _organization_of(session, user.id))
+    return jsonify(UserSchema.instance().dump(user) | _organizations_of(session, user.id))
 
 
-def _organization_of(session: Session, user_id: UUID) -> dict[str, Any]:
+def _organizations_of(session: Session, user_id: UUID) -> dict[str, Any]:
     organizations = services().organizations
-    return organization_member(organizations.of_member(session, user_id)) if organizations else {}
+    return organizations_member(organizations.of_user(session, user_id)) if organizations else {}
 
 
 def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthentication:

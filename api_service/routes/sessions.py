@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, jsonify, request
 
-from api_service.errors import Code, OrganizationNotReadyError
+from api_service.errors import Code, NotAMemberError, OrganizationNotReadyError
 from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
 from api_service.http.authentication import (
     authenticated,
@@ -38,6 +38,7 @@ blueprint = Blueprint("sessions", __name__)
     problems=(
         Code.INVALID_CREDENTIALS,
         Code.ACCOUNT_NOT_ACTIVATED,
+        Code.NOT_A_MEMBER,
         Code.TOO_MANY_REQUESTS,
         Code.ORGANIZATION_NOT_READY,
         Code.OVERLOADED,
@@ -49,18 +50,23 @@ def post_session() -> Response:
     request.get_data()  # received before it takes a place, or a few slow clients would hold all places
     # Admitted before the body is parsed, because rejecting must cost little in a flood.
     with parts.sign_in_watch.observe(network.name), parts.sign_in_hashes.admit():
-        body = read_body(SignInSchema(parts.phone_region))
+        body = read_body(SignInSchema(parts.phone_region, has_organizations=parts.organizations is not None))
         tried = [network, *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical)]
         # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
         spend(*tried)
-        started = sign_in(
-            parts.sessions,
-            body["address"],
-            body["password"],
-            session_context(),
-            parts.sign_in_hashes,
-            organizations=parts.organizations,
-        )
+        try:
+            started = sign_in(
+                parts.sessions,
+                body["address"],
+                body["password"],
+                session_context(),
+                parts.sign_in_hashes,
+                organizations=parts.organizations,
+                chosen_organization_id=body.get("organization"),
+            )
+        except NotAMemberError:  # only after the right password
+            refund(*tried)
+            raise
     # Only this request's hits: clearing all would show strangers that the owner has signed in.
     refund(*tried)
     if started is None or started.organization:
@@ -77,15 +83,24 @@ def post_session() -> Response:
     Tag.SESSIONS,
     {HTTPStatus.OK: ResponseDoc("The next tokens of the session.", SessionSchema)},
     body=RequestDoc(RefreshSchema),
-    problems=(Code.INVALID_REFRESH_TOKEN,),
+    problems=(Code.INVALID_REFRESH_TOKEN, Code.NOT_A_MEMBER, Code.ORGANIZATION_NOT_READY),
 )
 def post_refresh() -> Response:
     """Exchange a refresh token for new tokens."""
-    body = read_body(RefreshSchema())
     parts = services()
+    body = read_body(RefreshSchema(has_organizations=parts.organizations is not None))
     extended = refresh_session(
-        parts.sessions, body["refresh_token"], parts.session_policy, current_client(), organizations=parts.organizations
+        parts.sessions,
+        body["refresh_token"],
+        parts.session_policy,
+        current_client(),
+        organizations=parts.organizations,
+        chosen_organization_id=body.get("organization"),
     )
+    if "organization" in body:
+        parts.notifier.wake()  # a repair or a founding may be due
+    if extended is None:
+        raise OrganizationNotReadyError
     return jsonify(session_document(extended))
 
 

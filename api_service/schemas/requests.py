@@ -1,6 +1,7 @@
 """Schemas of request bodies. Unknown fields are rejected."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, post_load, validates_schema
 
@@ -74,14 +75,31 @@ class NewOrganizationSchema(StrictSchema):
         return NewOrganization(body["name"], body.get("country"))
 
 
-class OrganizationField(fields.Nested):
-    """An organization to found. It is rejected unless the registration's schema ``has_organizations``."""
+class OfOrganizations(fields.Field[Any]):
+    """A field about organizations. It is rejected unless the schema ``has_organizations``."""
 
     def deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        """Return the organization."""
+        """Return the value."""
         if value is not missing and not getattr(self.parent, "has_organizations", False):
             raise ValidationError(ViolationCode.NO_ORGANIZATIONS)
         return super().deserialize(value, *rest, **more)
+
+
+class OrganizationField(OfOrganizations, fields.Nested):
+    """An organization to found."""
+
+
+class ChosenOrganization(OfOrganizations, Text):
+    """The id of an organization to enter. A malformed id is refused like an unknown one, with the same problem."""
+
+    json_schema: ClassVar = Id.json_schema
+
+    def accepted(self, text: str) -> UUID:
+        """Return the id, or one that no organization has."""
+        try:
+            return Id().accepted(text)
+        except ValidationError:
+            return UUID(int=0)
 
 
 class RegisterSchema(WithPhoneSchema):
@@ -148,6 +166,11 @@ class RefreshSchema(StrictSchema):
     """A session's newest refresh token."""
 
     refresh_token = Text(required=True)
+    organization = ChosenOrganization()
+
+    def __init__(self, *, has_organizations: bool = False) -> None:
+        super().__init__()
+        self.has_organizations = has_organizations
 
 
 class ActivateSchema(StrictSchema):
@@ -211,6 +234,11 @@ class SignInSchema(AddressedSchema):
     """One address and the password."""
 
     password = Password(required=True)
+    organization = ChosenOrganization()
+
+    def __init__(self, phone_region: str | None, *, has_organizations: bool = False) -> None:
+        super().__init__(phone_region)
+        self.has_organizations = has_organizations
 
 
 class RequestResetSchema(AddressedSchema):

@@ -117,6 +117,11 @@ def organization_member(organization: "OrganizationView | None") -> dict[str, An
     return {"organization": OrganizationSchema.instance().dump(organization)} if organization else {}
 
 
+def organizations_member(organizations: "list[OrganizationView]") -> dict[str, Any]:
+    """Return the member ``organizations`` of a response."""
+    return {"organizations": [OrganizationSchema.instance().dump(organization) for organization in organizations]}
+
+
 class RegistrationSchema(ResponseSchema):
     """A registration, as the holder of its id sees it."""
 
@@ -210,7 +215,10 @@ class UserSchema(ResponseSchema):
         metadata={"description": "the fields that PROFILE_SCHEMA defines", "examples": [{"first_name": "Ada"}]},
     )
     created_at = _timestamp("when the user registered")
-    organization = fields.Nested(OrganizationSchema, metadata={"description": "the organization, if any"})
+    organizations = fields.List(
+        fields.Nested(OrganizationSchema),
+        metadata={"description": "in the order of joining; missing if ORGANIZATIONS is `off`"},
+    )
 
 
 class ExportedUserSchema(UserSchema):

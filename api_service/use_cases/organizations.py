@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import ColumnElement, Engine, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
-from api_service.errors import OrganizationFailedError, ResendTooSoonError
+from api_service.errors import NotAMemberError, OrganizationFailedError, ResendTooSoonError
 from shared.db.engine import DATABASE_FAILURES
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
@@ -110,22 +110,31 @@ class Organizations:
             raise OrganizationFailedError
         raise ResendTooSoonError(retry_after_seconds=PROVISIONING_RETRY_SECONDS)
 
-    def of_member(self, session: Session, user_id: UUID) -> OrganizationView | None:
-        """Return the organization that the user joined first, if any."""
-        query = _VIEW.join(OrganizationMember).where(OrganizationMember.user_id == user_id)
-        first = query.order_by(OrganizationMember.joined_at, Organization.id).limit(1)
-        return _view(session, first.add_columns(OrganizationMember.role))
+    def of_user(self, session: Session, user_id: UUID) -> list[OrganizationView]:
+        """Return all organizations of the user, in the order of joining."""
+        return [OrganizationView(**row) for row in session.execute(_of(user_id)).mappings()]
 
-    def enter(self, session: Session, user_id: UUID) -> OrganizationView | None:
-        """Return the organization of a user who activates or signs in.
+    def current(self, session: Session, user_id: UUID, last_id: UUID | None) -> OrganizationView | None:
+        """Return the organization that the session's last token named, if the user still belongs to it.
+
+        That is the organization that the user joined first, if the session has named none yet.
+        """
+        query = _of(user_id)
+        return _view(session, query.limit(1) if last_id is None else query.where(Organization.id == last_id))
+
+    def enter(self, session: Session, user_id: UUID, chosen_id: UUID | None = None) -> OrganizationView | None:
+        """Return the chosen organization of a user, or by default the one that the user joined first, if any.
 
         Enqueues what its database needs in the caller's transaction: its founding, if it was planned, or a repair.
+        Raises NotAMemberError.
         """
-        organization = self.of_member(session, user_id)
+        organization = self.current(session, user_id, chosen_id)
+        if organization is None and chosen_id is not None:
+            raise NotAMemberError
         if organization is None or not (organization.is_closed or organization.status is OrganizationStatus.PLANNED):
             return organization
         session.execute(select(func.signpost_enqueue_repair(organization.id, uuid7())))
-        return self.of_member(session, user_id)
+        return self.current(session, user_id, organization.id)
 
 
 def held_foundings(engine: Engine) -> list[str]:
@@ -148,6 +157,12 @@ def _is_closed() -> ColumnElement[bool]:
 
 
 _VIEW = select(Organization.id, Organization.name, Organization.status, _is_closed().label("is_closed"))
+
+
+def _of(user_id: UUID) -> Any:
+    """Select the user's organizations, in the order of joining."""
+    joined = _VIEW.add_columns(OrganizationMember.role).join(OrganizationMember)
+    return joined.where(OrganizationMember.user_id == user_id).order_by(OrganizationMember.joined_at, Organization.id)
 
 
 def _view(session: Session, query: Any) -> OrganizationView | None:

@@ -37,6 +37,7 @@ from api_service.errors import (
     AccountNotActivatedError,
     InvalidCredentialsError,
     InvalidRefreshTokenError,
+    NotAMemberError,
     UnknownSessionError,
 )
 from api_service.security import passwords
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS = 100
 """Per user. One more ends the least recently used session."""
+
+SessionRecord = Row[UUID, UUID, UUID | None, bool, bool, bool, bool, dict[str, Any]]
+"""What a refresh reads of a session and its user."""
 
 HALF_BYTES = 32
 _REFRESH_TOKEN = re.compile(r"[A-Za-z0-9_-]{86}")
@@ -164,15 +168,16 @@ def sign_in(
     hashes: HashPool,
     *,
     organizations: "Organizations | None" = None,
+    chosen_organization_id: UUID | None = None,
 ) -> StartedSession | None:
-    """Start a session for the user with this address and normalized password.
+    """Start a session for the user with this address and normalized password, in the chosen organization, if any.
 
     A user who is not active gets a limited session, if the policy admits that and the registration has not expired.
     Whether the address is taken makes no difference.
 
     Returns None if the user's organization is unavailable, and enqueues its repair. Raises InvalidCredentialsError,
-    or, after the right password only, AccountNotActivatedError. Hashing happens between the transactions; it
-    raises OverloadedError.
+    or, after the right password only, AccountNotActivatedError or NotAMemberError. Hashing happens between the
+    transactions; it raises OverloadedError.
     """
     with sessions.begin() as session:
         candidates = find_candidates(session, address)
@@ -192,8 +197,10 @@ def sign_in(
         user = lock_unless_password_changed(session, user_id, right.password_hash)
         user.password_hash = new_hash
         if user.status is not UserStatus.ACTIVE:
+            if chosen_organization_id is not None:
+                raise NotAMemberError
             return start_limited_session(session, user.id, user.profile, session_context)
-        organization = organizations.enter(session, user.id) if organizations else None
+        organization = organizations.enter(session, user.id, chosen_organization_id) if organizations else None
         if organization and organization.is_closed:
             return None
         return start_session(session, user, session_context, organization)
@@ -271,7 +278,9 @@ def start_session(
     The caller holds a lock on the user, so that a concurrent password change ends this session too.
     """
     ends_in = min(session_context.policy.idle, session_context.policy.lifetime)
-    session_id, token = _add_session(session, user.id, session_context, ends_in, is_limited=False)
+    session_id, token = _add_session(
+        session, user.id, session_context, ends_in, organization_id=organization.id if organization else None
+    )
     note_sign_in(session, user.id, session_context.client)
     return StartedSession(
         session_id,
@@ -301,7 +310,13 @@ def start_limited_session(
 
 
 def _add_session(
-    session: Session, user_id: UUID, session_context: SessionContext, ends_in: timedelta, *, is_limited: bool
+    session: Session,
+    user_id: UUID,
+    session_context: SessionContext,
+    ends_in: timedelta,
+    *,
+    is_limited: bool = False,
+    organization_id: UUID | None = None,
 ) -> tuple[UUID, RefreshToken]:
     token = RefreshToken.new()
     end_surplus_sessions(session, user_id)
@@ -312,6 +327,7 @@ def _add_session(
         user_agent=session_context.user_agent,
         expires_at=func.now() + ends_in,
         is_limited=is_limited,
+        organization_id=organization_id,
     )
     session.add(row)
     session.flush()
@@ -346,8 +362,13 @@ def refresh_session(
     client: Client,
     *,
     organizations: "Organizations | None" = None,
-) -> StartedSession:
+    chosen_organization_id: UUID | None = None,
+) -> StartedSession | None:
     """Extend a session and return its next refresh token. Raises InvalidRefreshTokenError.
+
+    Without a choice, the session keeps its organization while the user belongs to it. A choice enters another one as a
+    sign-in does: it raises NotAMemberError, or returns None if that organization is unavailable and enqueues its
+    repair. Both leave the refresh token valid.
 
     A used token is in two hands, one of them possibly a thief's, so the session ends for both (RFC 9700 §4.14.2), and a
     notice reports it. The end is committed before the error is raised.
@@ -356,8 +377,11 @@ def refresh_session(
     with sessions.begin() as session:
         row = lock_session_family(session, token, policy)
         if row and row.is_newest:
+            organization = _organization_of(session, row, organizations, chosen_organization_id)
+            if organization and organization.is_closed and chosen_organization_id is not None:
+                return None
             successor = token.successor()
-            ends_in = rotate(session, row.id, successor, policy)
+            ends_in = rotate(session, row.id, successor, policy, organization.id if organization else None)
             if row.is_limited:
                 return _limited(row.id, row.user_id, successor, row.profile, ends_in)
             see_again(session, row.user_id, client)
@@ -368,7 +392,7 @@ def refresh_session(
                 row.profile,
                 row.is_email_verified,
                 row.is_phone_verified,
-                organization=organizations.of_member(session, row.user_id) if organizations else None,
+                organization=organization,
             )
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))
@@ -378,9 +402,20 @@ def refresh_session(
     raise InvalidRefreshTokenError
 
 
-def lock_session_family(
-    session: Session, token: RefreshToken, policy: SessionPolicy
-) -> Row[UUID, UUID, bool, bool, bool, bool, dict[str, Any]] | None:
+def _organization_of(
+    session: Session, row: SessionRecord, organizations: "Organizations | None", chosen_id: UUID | None
+) -> "OrganizationView | None":
+    """Return the organization that the session's next access token names."""
+    if row.is_limited and chosen_id is not None:
+        raise NotAMemberError
+    if organizations is None or row.is_limited:
+        return None
+    if chosen_id is None:
+        return organizations.current(session, row.user_id, row.organization_id)
+    return organizations.enter(session, row.user_id, chosen_id)
+
+
+def lock_session_family(session: Session, token: RefreshToken, policy: SessionPolicy) -> SessionRecord | None:
     """Lock the token's session; return it, whether the token is its newest, the proven addresses, and the profile.
 
     A concurrent refresh waits here and then sees the new token.
@@ -389,6 +424,7 @@ def lock_session_family(
         select(
             SessionRow.id,
             SessionRow.user_id,
+            SessionRow.organization_id,
             SessionRow.is_limited,
             (SessionRow.refresh_hash == hash_half(token.newest)).label("is_newest"),
             User.email_verified_at.is_not(None).label("is_email_verified"),
@@ -401,8 +437,12 @@ def lock_session_family(
     ).one_or_none()
 
 
-def rotate(session: Session, session_id: UUID, successor: RefreshToken, policy: SessionPolicy) -> timedelta:
+def rotate(
+    session: Session, session_id: UUID, successor: RefreshToken, policy: SessionPolicy, organization_id: UUID | None
+) -> timedelta:
     """Store the next refresh token, extend the session within its lifetime, and return how long it then lasts.
+
+    Without an organization, the session keeps the stored one: the user may be invited to it again.
 
     A limited session lasts as long as its registration, which a resend may have extended.
     """
@@ -412,6 +452,7 @@ def rotate(session: Session, session_id: UUID, successor: RefreshToken, policy: 
         .where(SessionRow.id == session_id)
         .values(
             refresh_hash=hash_half(successor.newest),
+            organization_id=organization_id or SessionRow.organization_id,
             last_used_at=func.now(),
             expires_at=func.least(at_most, SessionRow.created_at + policy.lifetime),
         )

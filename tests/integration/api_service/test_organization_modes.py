@@ -29,7 +29,7 @@ A_RELAY = (
     " values (gen_random_uuid(), 'here', '1', %s, 1, 1)"
 )
 
-# Prints the modules of the feature that a registration and its look-up load, and those of a relay.
+# Prints the modules of the feature that a registration, its look-up and a sign-in load, and those of a relay.
 LOADED = """
 import sys
 import outbox_relay.daemon, outbox_relay.once
@@ -41,6 +41,7 @@ client = app.test_client()
 body = {"email": "ada@example.org", "password": "four quiet words here"}
 response = client.post("/v1/registrations", json=body)
 assert client.get(response.headers["Location"]).status_code == 200
+assert client.post("/v1/sessions", json=body).status_code == 403
 app.close()
 print(*sorted(name for name in sys.modules if {"organizations", "provisioning", "tenants"} & set(name.split("."))))
 """
@@ -97,7 +98,7 @@ def test_the_activation_founds_the_organization_and_sign_in_works_meanwhile(
     claim = {"id": view["id"], "role": "owner", "status": "provisioning"}
     assert view == claim | {"name": "Clinic"}
     assert claim_in(activated) == claim_in(sign_in(api).json) == claim
-    assert Account(api, ada, signed_in(api)).get("/v1/me").json["organization"] == view
+    assert Account(api, ada, signed_in(api)).get("/v1/me").json["organizations"] == [view]
     [work] = api.rows(PENDING_WORK)
     assert (work.template, work.payload.keys()) == ("organization", {"organization_id", "name"})
     assert members(api) == [(ada, "owner")]
@@ -167,7 +168,7 @@ def test_the_founder_is_the_owner_from_the_activation_to_the_erasure(database: D
         api.rows(PROVISIONED)
         assert members(api) == [(ada, "owner")]
         account = Account(api, ada, signed_in(api))
-        assert account.get("/v1/me/export").json["user"]["organization"]["role"] == "owner"
+        assert account.get("/v1/me/export").json["user"]["organizations"][0]["role"] == "owner"
         assert account.erase(password=PASSWORD).status_code == 202
         assert members(api) == []
 
