@@ -57,13 +57,24 @@ def demo() -> None:
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
     help="The file with the JSON Schema of users' own fields.",
 )
-def up(email_providers: str | None, email_from: str | None, profile_schema: Path | None) -> None:
+@click.option(
+    "--organization-migrations",
+    envvar="ORGANIZATION_MIGRATIONS",
+    show_envvar=True,
+    help="The migrations of organizations' databases. With them, registrations can found organizations.",
+)
+def up(
+    email_providers: str | None,
+    email_from: str | None,
+    profile_schema: Path | None,
+    organization_migrations: str | None,
+) -> None:
     """Run a stack until Ctrl-C."""
     console, email = Console(), EmailRoute(email_providers, email_from)
     with _orderly_end():
         try:
             console.print("Starting PostgreSQL, the services and an inbox …")
-            with running_stack(free_ports(FRIENDLY), email, profile_schema) as stack:
+            with running_stack(free_ports(FRIENDLY), email, profile_schema, organization_migrations) as stack:
                 console.print(_welcome(stack), markup=False, highlight=False, soft_wrap=True)
                 stack.watch()
         except KeyboardInterrupt:

@@ -120,6 +120,11 @@ class Cluster:
         """Stop the server; ``immediate`` resembles a power cut."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", is_checked=False)
 
+    @property
+    def access_file(self) -> Path:
+        """The file with the rules of who may connect."""
+        return self.folder / "data" / "pg_hba.conf"
+
     def url(self, database: str, user: str = "postgres") -> str:
         """Return the URL of a database over the server's socket."""
         return f"postgresql+psycopg://{user}@/{database}?host={quote(str(self.folder), safe='')}&port={self.port}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devstack.cluster import Cluster
+from devstack.logins import ORGANIZER
 from devstack.ports import LOOPBACK, Ports
 from devstack.processes import Program
 
@@ -18,7 +19,7 @@ OWNER = "postgres"
 
 
 def fresh_keys() -> str:
-    """Return a value of SECRET_KEYS or FEEDBACK_KEYS with one new key."""
+    """Return a value of SECRET_KEYS, FEEDBACK_KEYS or ORGANIZATION_KEYS with one new key."""
     return f"devstack:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
@@ -42,8 +43,10 @@ class Programs:
     cluster: Cluster
     email: EmailRoute = TO_THE_INBOX
     profile_schema: Path | None = None
+    organization_migrations: str | None = None
     secret_keys: str = field(default_factory=fresh_keys, repr=False)
     feedback_keys: str = field(default_factory=fresh_keys, repr=False)
+    organization_keys: str = field(default_factory=fresh_keys, repr=False)
     sms_token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
     @property
@@ -92,6 +95,7 @@ class Programs:
             RESEND_COOLDOWN_SECONDS="1",
             RATE_LIMITS="off",
             PROFILE_SCHEMA=str(self.profile_schema or ""),
+            ORGANIZATIONS="after_activation" if self.organization_migrations else "off",
         )
         return Program(
             "api-service",
@@ -112,6 +116,7 @@ class Programs:
             SMS_PROVIDERS=f"http+json://{self.sms_token}@{LOOPBACK}:{self.ports.inbox_http}/sms",
             RELAY_BIND=f"{LOOPBACK}:{self.ports.relay}",
             RELAY_POLL_SECONDS="1",
+            **self._provisioning(),
         )
         return Program("outbox-relay", _script("outbox-relay", "run"), environment, f"{self.relay_url}/readyz")
 
@@ -133,6 +138,7 @@ class Programs:
             CONSOLE_BIND=f"{LOOPBACK}:{self.ports.console}",
             CONSOLE_ADMIN_BIND=f"{LOOPBACK}:{self.ports.console_admin}",
             CONSOLE_URL=self.console_url,
+            ORGANIZATION_KEYS=self.organization_keys,
         )
         command = _script("operator-console", "serve")
         return Program("operator-console", command, environment, f"http://{LOOPBACK}:{self.ports.console_admin}/readyz")
@@ -140,6 +146,15 @@ class Programs:
     def outboxctl(self, *arguments: str, login: str = "console") -> Program:
         """Run an operator's command."""
         return Program("outboxctl", _script("outboxctl", *arguments), self._environment(login))
+
+    def _provisioning(self) -> dict[str, str]:
+        if self.organization_migrations is None:
+            return {}
+        return {
+            "PROVISION_DATABASE_URL": self.cluster.url("postgres", ORGANIZER),
+            "ORGANIZATION_MIGRATIONS": self.organization_migrations,
+            "ORGANIZATION_KEYS": self.organization_keys,
+        }
 
     def _environment(self, login: str, **settings: str) -> Mapping[str, str]:
         return _passed_on() | {"DATABASE_URL": self.cluster.url(DATABASE, login)} | settings

@@ -13,7 +13,7 @@ import psycopg
 
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.janitor import Janitor
-from devstack.logins import create_logins
+from devstack.logins import create_logins, create_organizer
 from devstack.ports import Ports
 from devstack.processes import Process, ProcessError
 from devstack.programs import DATABASE, OWNER, TO_THE_INBOX, EmailRoute, Programs
@@ -24,9 +24,14 @@ WATCH_SECONDS = 0.5
 
 @contextmanager
 def running_stack(
-    ports: Ports, email: EmailRoute = TO_THE_INBOX, profile_schema: Path | None = None
+    ports: Ports,
+    email: EmailRoute = TO_THE_INBOX,
+    profile_schema: Path | None = None,
+    organization_migrations: str | None = None,
 ) -> Iterator["Stack"]:
     """Start a stack and yield it when it is ready; after the block, end all processes and remove all files.
+
+    With ``organization_migrations``, registrations can found organizations, whose databases get these migrations.
 
     Raises ProcessError or ClusterError, with the end of a log, if a part does not start.
     """
@@ -36,7 +41,7 @@ def running_stack(
         cluster = Cluster(embedded_binaries())
         janitor.watch_server(cluster.folder)
         ending.enter_context(cluster)
-        stack = Stack(Programs(ports, folder, cluster, email, profile_schema), janitor)
+        stack = Stack(Programs(ports, folder, cluster, email, profile_schema, organization_migrations), janitor)
         ending.callback(stack.stop)
         stack.start()
         yield stack
@@ -75,6 +80,8 @@ class Stack:
             connection.execute(f"create database {DATABASE}")
         self._migrate.run()
         create_logins(self._cluster.url(DATABASE))
+        if self.programs.organization_migrations:
+            create_organizer(self._cluster.url(DATABASE), self._cluster.access_file)
         self.api.start()
         self.relay.start()
         self.console.start()
