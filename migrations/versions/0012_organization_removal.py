@@ -2,8 +2,8 @@
 
 from migrations.sql_files import run_file
 
-revision = "0013"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
