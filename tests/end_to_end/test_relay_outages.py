@@ -13,6 +13,8 @@ from tests.support.relays import running_relay
 
 pytestmark = pytest.mark.slow
 
+LOOKING = "select pid from pg_stat_activity where application_name = 'outbox-relay look' and state = 'idle'"
+
 
 def test_sigterm_finishes_messages_in_flight_and_releases_the_rest(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=50)
@@ -142,7 +144,7 @@ def test_the_relay_logs_why_an_open_connection_broke(outbox: Outbox, sink: MailS
     with ExitStack() as network:
         network.enter_context(forwarding(port, to=cluster.port))
         with running_relay(outbox.database, **settings) as relay:
-            relay.wait_until_ready()
+            eventually(lambda: outbox.execute(LOOKING))  # a relay may be ready before its first poll
             outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
             eventually(lambda: causes("look") == ["ended by the server"])
             eventually(lambda: [line for line in relay.logged("database found again") if line["purpose"] == "look"])
