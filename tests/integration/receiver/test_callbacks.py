@@ -91,6 +91,12 @@ def test_a_delivery_report_of_kannel_is_stored_without_the_messages_text(
     assert reports(database, "kind, cause, is_permanent, status_code, diagnostic") == [stored]
 
 
+def test_a_head_request_stores_nothing(database: Database, client: FlaskClient) -> None:
+    response = client.head(path_for(Gateway.KANNEL, MESSAGE), query_string={"type": "1"})
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET")
+    assert reports(database) == []
+
+
 @pytest.mark.parametrize("kind", ["8", "0", "3", "many", ""])
 def test_kannel_reports_that_are_no_news_are_acknowledged(database: Database, client: FlaskClient, kind: str) -> None:
     assert client.get(path_for(Gateway.KANNEL, MESSAGE), query_string={"type": kind}).status_code == 200
