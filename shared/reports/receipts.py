@@ -42,11 +42,11 @@ STATES = {
 STATES_BY_NUMBER = dict(enumerate(STATES, start=1))
 """The abbreviations by the value of ``message_state``."""
 
-_FIELD = re.compile(r"\b(id|stat|err):([!-9;-~]{1,65})(?=\s|$)", re.IGNORECASE | re.ASCII)
+_FIELD = re.compile(r"\b(id|stat|err|submit date|done date):([!-9;-~]{1,65})(?=\s|$)", re.IGNORECASE | re.ASCII)
 
 
 def fields_of(text: str) -> dict[str, str]:
-    """Return ``id``, ``stat`` and ``err`` of a receipt's text, if it has them.
+    """Return ``id``, ``stat``, ``err``, ``submit date`` and ``done date`` of a receipt's text, if it has them.
 
     ``id:7 sub:001 dlvrd:001 submit date:2611250102 done date:2611250102 stat:DELIVRD err:000 text:…`` (Appendix B). The
     format is only a recommendation, so the order does not matter. The first ``id`` counts: the text may quote others.

@@ -60,7 +60,8 @@ class IgnoredBecause(StrEnum):
 class DeliveryReport:
     """A report about one message, which it names by our id, or by the provider's name and the provider's id.
 
-    ``diagnostic`` is masked already (``shared.texts``). ``occurred_at`` is the reporter's time, if it gave one.
+    ``diagnostic`` is masked already (``shared.texts``). ``occurred_at`` is the reporter's time, if it gave one. ``dates``
+    are an SMSC's dates as it writes them, without a time zone. They are not stored.
     """
 
     kind: ReportKind
@@ -74,6 +75,7 @@ class DeliveryReport:
     status_code: str | None = None
     diagnostic: str | None = None
     occurred_at: datetime | None = None
+    dates: str = ""
 
     @property
     def deduplication_key(self) -> bytes:
@@ -81,10 +83,11 @@ class DeliveryReport:
 
         It includes the tag, because both the former and the corrected address of a message may bounce. It does not
         include the status code and the diagnostic. So an address has at most 13 reports about a message, one of each
-        kind and cause, whatever it writes into bounces.
+        kind and cause, whatever it writes into bounces. An SMSC may use an id again within a week, so the key of its
+        receipts includes their dates: repetitions have the same ones.
         """
         ours = self.message_id and (self.message_id, self.recipient_tag)
-        subject = ours or (self.provider, self.provider_message_id)
+        subject = ours or (self.provider, self.provider_message_id, self.dates)
         facts = (*subject, self.kind, self.cause, self.is_permanent)
         return hashlib.sha256(repr([str(fact) for fact in facts]).encode()).digest()
 

@@ -19,9 +19,14 @@ POLICY = {"cause": BounceCause.POLICY, "is_permanent": True, "status_code": "5.7
 
 def store(database: Database, kind: ReportKind, source: ReportSource = ReportSource.LMTP, **facts: Any) -> None:
     """Store one report."""
+    store_report(database, DeliveryReport(kind, source, **facts))
+
+
+def store_report(database: Database, report: DeliveryReport) -> None:
+    """Store a report that a receiver has read."""
     with database.connect() as connection:
         connection.execute("set role signpost_receiver")
-        connection.execute(STORE_REPORT, DeliveryReport(kind, source, **facts).parameters())
+        connection.execute(STORE_REPORT, report.parameters())
 
 
 def bounce(database: Database, message: Any, to: str | None = None, **facts: Any) -> None:

@@ -183,9 +183,9 @@ def deliver_sm(short_message: bytes, *, esm_class: int = RECEIPT, options: dict[
     return fields + bytes([len(short_message)]) + short_message + optional
 
 
-def receipt(message_id: str, state: str = "DELIVRD", error: str = "000") -> bytes:
+def receipt(message_id: str, state: str = "DELIVRD", error: str = "000", day: str = "261125") -> bytes:
     """Build a deliver_sm with a receipt as text (Appendix B)."""
-    dates = "submit date:2611250102 done date:2611250102"
+    dates = f"submit date:{day}0102 done date:{day}0102"
     text_of_receipt = f"id:{message_id} sub:001 dlvrd:001 {dates} stat:{state} err:{error} text:Your code is 123456"
     return deliver_sm(text_of_receipt.encode())
 

@@ -31,12 +31,16 @@ class IdForm(StrEnum):
 
 @dataclass(frozen=True)
 class Receipt:
-    """A receipt: ids from the optional parameter and from the text, the state, and the network's error code."""
+    """A receipt: ids from the optional parameter and from the text, the state, the network's error code, and dates.
+
+    ``dates`` are those of the submission and of the state, as the SMSC writes them.
+    """
 
     parameter_id: str
     text_id: str
     state: str
     error: str
+    dates: str
 
     def report(self, provider: str, form: IdForm) -> DeliveryReport | None:
         """Return the report, or None if the receipt is no news or has no id.
@@ -54,6 +58,7 @@ class Receipt:
             cause=verdict.cause,
             is_permanent=verdict.is_permanent,
             status_code=f"{self.state} {self.error}".strip()[:40],
+            dates=self.dates,
         )
 
     def _message_id(self, form: IdForm) -> str:
@@ -86,6 +91,7 @@ def receipt_in(body: bytes) -> Receipt | None:
         text_id=fields.get("id", ""),
         state=STATES_BY_NUMBER.get(state[0] if state else 0) or fields.get("stat", "").upper(),
         error=fields.get("err") or (str(int.from_bytes(network_error[1:])) if has_error else ""),
+        dates=f"{fields.get('submit date', '')} {fields.get('done date', '')}",
     )
 
 

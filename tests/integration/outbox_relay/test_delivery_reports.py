@@ -8,15 +8,17 @@ from uuid import UUID, uuid4
 import pytest
 from prometheus_client import REGISTRY
 
+from outbox_relay.channels.smpp.receipts import IdForm, receipt_in
 from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Sent
 from shared.reports.report import BounceCause, ReportKind, ReportSource
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, shared_api
 from tests.support.databases import Database
-from tests.support.delivery_reports import POLICY, RECIPIENT, apply_reports, bounce, run_round, store
+from tests.support.delivery_reports import POLICY, RECIPIENT, apply_reports, bounce, run_round, store, store_report
 from tests.support.fallbacks import budgets_of, fall_back
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
+from tests.support.smsc import receipt
 
 BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 BY_MAIL = Sent("smtp:mx:25", "queued-1")
@@ -97,6 +99,21 @@ def test_reports_without_a_message_are_counted_once_they_are_not_recent(outbox: 
                        " where kind = 'delayed'", age)  # fmt: skip
         run_round(outbox.database)
         assert REGISTRY.get_sample_value("signpost_reports_unmatched") == expected
+
+
+def test_an_smsc_may_use_an_id_again_within_a_week_and_repetitions_change_nothing(outbox: Outbox) -> None:
+    days, messages = ("261125", "261128"), []
+    for day in days:
+        outbox.put(channel="sms", recipient="'+33612345678'")
+        messages.append(sent(outbox, Sent("smpp:smsc", "7"), Channel.SMS))
+        for repeated in (day, day, days[0]):
+            found = receipt_in(receipt("7", day=repeated))
+            report = found and found.report("smpp:smsc", IdForm.SAME)
+            assert report
+            store_report(outbox.database, report)
+            apply_reports(outbox.database)
+    assert [state_of(outbox, message.id) for message in messages] == ["delivered"] * 2
+    assert outbox.number("select count(*) from delivery_reports") == 2
 
 
 @pytest.mark.parametrize("provider", ["twilio:other", "twilio:api"])

@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from outbox_relay.channels.smpp.receipts import IdForm, receipt_in
-from tests.support.smsc import RECEIPT, deliver_sm
+from shared.reports.report import DeliveryReport
+from tests.support.smsc import RECEIPT, deliver_sm, receipt
 
 
 @given(st.binary(max_size=400), st.sampled_from(IdForm))
@@ -30,3 +31,16 @@ def test_the_report_of_any_receipt_can_be_stored(text: bytes, options: dict[int,
         assert report.provider_message_id.isprintable()
         assert len(report.provider_message_id) <= 200
         assert len(report.status_code or "") <= 40
+
+
+def report_of(body: bytes) -> DeliveryReport:
+    found = receipt_in(body)
+    report = found and found.report("smpp:smsc.example.org", IdForm.SAME)
+    assert report
+    return report
+
+
+def test_a_repeated_receipt_has_the_same_key_and_one_of_a_later_message_with_that_id_has_another() -> None:
+    first, repeated, later = (report_of(receipt("7", day=day)) for day in ("261125", "261125", "261128"))
+    assert first.deduplication_key == repeated.deduplication_key
+    assert first.deduplication_key != later.deduplication_key
