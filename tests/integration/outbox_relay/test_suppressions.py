@@ -72,6 +72,17 @@ def test_each_bounce_after_a_suppression_suppresses_for_longer(outbox: Outbox) -
         outbox.execute("update suppressions set until = now(), since = now() - (until - since)")
 
 
+def test_a_late_bounce_of_a_message_from_before_the_end_of_the_suppression_is_no_other_strike(outbox: Outbox) -> None:
+    first, late = sent(outbox), sent(outbox)
+    bounced(outbox, first)
+    outbox.execute("update suppressions set until = now(), since = now() - interval '1 day'")
+    bounced(outbox, late)
+    assert outbox.execute(DAYS) == [("bounced", 1, 1)]
+    assert outbox.number("select count(*) from suppressions where until > now()") == 0
+    bounced(outbox, sent(outbox))
+    assert outbox.execute(DAYS) == [("bounced", 2, 7)]
+
+
 @pytest.mark.parametrize(
     "facts",
     [
