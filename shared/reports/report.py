@@ -60,8 +60,8 @@ class IgnoredBecause(StrEnum):
 class DeliveryReport:
     """A report about one message, which it names by our id, or by the provider's name and the provider's id.
 
-    ``diagnostic`` is masked already (``shared.texts``). ``occurred_at`` is the reporter's time, if it gave one. ``dates``
-    are an SMSC's dates as it writes them, without a time zone. They are not stored.
+    ``diagnostic`` is masked already (``shared.texts``). ``occurred_at`` is the reporter's time, if it gave one.
+    ``dates`` are an SMSC's dates as it writes them, without a time zone. They are not stored.
     """
 
     kind: ReportKind
