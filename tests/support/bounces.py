@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from shared.reports.return_paths import envelope_sender
+from shared.reports.return_paths import BounceAddress
 from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -23,7 +23,7 @@ USER_UNKNOWN = "smtp; 550 5.1.1 <ada@example.org>: Recipient address rejected: U
 
 
 def bounce_address(message_id: UUID, recipient: str = RECIPIENT, key: bytes = KEY) -> str:
-    return envelope_sender(BASE, message_id, recipient, key)
+    return BounceAddress(BASE, key).sender_of(message_id, recipient)
 
 
 def delivery_status(action: str, status: str, diagnostic: str = USER_UNKNOWN) -> bytes:

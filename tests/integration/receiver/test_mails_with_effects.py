@@ -30,7 +30,7 @@ from receiver.bounces.intake import Intake
 from receiver.metrics import MailOutcome
 from receiver.store import ReportStore
 from shared.reports.report import ReportSource
-from shared.reports.return_paths import envelope_sender
+from shared.reports.return_paths import BounceAddress
 from shared.secrets import suppression_hashes
 from shared.vocabulary import DeadReason
 from tests.support.accounts import signed_in
@@ -89,7 +89,7 @@ def sent(outbox: Outbox) -> ClaimedMessage:
 
 
 def address_of(message: ClaimedMessage, *, key: bytes = FEEDBACK_KEYS["new"]) -> str:
-    return envelope_sender(BASE, message.id, message.recipient, key)
+    return BounceAddress(BASE, key).sender_of(message.id, message.recipient)
 
 
 def state_of(api: ApiUnderTest, registration_id: UUID) -> str | None:

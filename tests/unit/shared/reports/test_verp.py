@@ -5,9 +5,9 @@ import pytest
 from shared.reports.return_paths import (
     LONGEST_BASE_LOCAL_PART,
     LONGEST_LOCAL_PART,
+    BounceAddress,
     BouncedMessage,
     bounced_message,
-    envelope_sender,
     recipient_tag,
 )
 from shared.secrets import SecretKeys
@@ -15,7 +15,7 @@ from shared.secrets import SecretKeys
 KEY, OTHER = b"k" * 32, b"o" * 32
 KEYS = SecretKeys({"new": OTHER, "old": KEY})
 MESSAGE = UUID("01a20b60-dd2c-76fb-8a8d-5af8658b6493")
-SENDER = envelope_sender("bounces@example.org", MESSAGE, "ada@example.org", KEY)
+SENDER = BounceAddress("bounces@example.org", KEY).sender_of(MESSAGE, "ada@example.org")
 
 
 def test_an_envelope_sender_names_its_message_and_recipient() -> None:
@@ -24,7 +24,7 @@ def test_an_envelope_sender_names_its_message_and_recipient() -> None:
 
 
 def test_the_longest_local_part_fits_the_limit() -> None:
-    longest = envelope_sender("b" * LONGEST_BASE_LOCAL_PART + "@example.org", MESSAGE, "ada@example.org", KEY)
+    longest = BounceAddress("b" * LONGEST_BASE_LOCAL_PART + "@example.org", KEY).sender_of(MESSAGE, "ada@example.org")
     assert len(longest.partition("@")[0]) == LONGEST_LOCAL_PART
 
 
@@ -34,7 +34,7 @@ def test_the_longest_local_part_fits_the_limit() -> None:
         "bounces@example.org",
         SENDER.replace(".", "", 1),
         SENDER.replace(SENDER[8], "a" if SENDER[8] != "a" else "b", 1),
-        envelope_sender("bounces@example.org", MESSAGE, "ada@example.org", b"x" * 32),
+        BounceAddress("bounces@example.org", b"x" * 32).sender_of(MESSAGE, "ada@example.org"),
         SENDER.rpartition(".org")[0].rpartition(".")[0] + "." + "a" * 13 + "@example.org",
     ],
 )
@@ -43,6 +43,6 @@ def test_a_changed_one_names_nothing(changed: str) -> None:
 
 
 def test_another_messages_mac_does_not_fit() -> None:
-    other = envelope_sender("bounces@example.org", uuid4(), "ada@example.org", KEY)
+    other = BounceAddress("bounces@example.org", KEY).sender_of(uuid4(), "ada@example.org")
     mixed = SENDER.partition(".")[0] + "." + other.partition(".")[2]
     assert bounced_message(mixed, KEYS) is None
