@@ -104,7 +104,7 @@ class ActionView:
 
     @property
     def event(self) -> str:
-        """The action's name in a timeline. Two addresses may mask alike, so a correction needs a name of its own."""
+        """The action's name in a timeline. Masked addresses may look the same, so a correction has a separate name."""
         return "correct_recipient" if "recipient" in (self.after or {}) else self.action
 
 
@@ -112,7 +112,7 @@ class ActionView:
 class TimelineEntry:
     """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent, dead or was_dead.
 
-    Delivery reports add delivered, bounced, delayed, complained, and report_ignored for one that does not count.
+    Delivery reports add delivered, bounced, delayed, complained, and report_ignored for an ignored report.
     An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action.
     ``bulk_id`` is the bulk action of an operator's action.
     """

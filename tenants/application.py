@@ -1,6 +1,6 @@
 """The application's migrations: a command that upgrades one organization's database, or an Alembic environment.
 
-The command runs once for each database, in a process of its own, so the application may use other versions of libraries
+The command runs once for each database, in a separate process, so the application may use other versions of libraries
 than Signpost, or another language.
 """
 

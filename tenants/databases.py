@@ -84,7 +84,7 @@ def upgrade_all(
 
 
 def upgrade_one(url: str, migrations: ApplicationMigrations) -> str | None:
-    """Upgrade one database, and return the reason if that failed. Another run may have upgraded it meanwhile."""
+    """Upgrade one database, and return the reason if that failed. Another run may have upgraded it before."""
     try:
         with connect(url) as connection:
             connection.execute(LOCK)

@@ -95,7 +95,7 @@ class ChosenOrganization(OfOrganizations, Text):
     json_schema: ClassVar = Id.json_schema
 
     def accepted(self, text: str) -> UUID:
-        """Return the id, or one that no organization has."""
+        """Return the id; for a malformed one, an id without an organization."""
         try:
             return Id().accepted(text)
         except ValidationError:

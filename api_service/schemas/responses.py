@@ -113,7 +113,7 @@ class OrganizationSchema(ResponseSchema):
 
 
 def organization_member(organization: "OrganizationView | None") -> dict[str, Any]:
-    """Return the member ``organization`` of a response, which is missing if there is none."""
+    """Return the member ``organization`` of a response, or no member without an organization."""
     return {"organization": OrganizationSchema.instance().dump(organization)} if organization else {}
 
 

@@ -117,13 +117,13 @@ class Organizations:
     def current(self, session: Session, user_id: UUID, last_id: UUID | None) -> OrganizationView | None:
         """Return the organization that the session's last token named, if the user still belongs to it.
 
-        That is the organization that the user joined first, if the session has named none yet.
+        Before the session's first token with an organization, return the one that the user joined first.
         """
         query = _of(user_id)
         return _view(session, query.limit(1) if last_id is None else query.where(Organization.id == last_id))
 
     def enter(self, session: Session, user_id: UUID, chosen_id: UUID | None = None) -> OrganizationView | None:
-        """Return the chosen organization of a user, or by default the one that the user joined first, if any.
+        """Return the organization that the user chose, by default the one joined first; None without one.
 
         Enqueues what its database needs in the caller's transaction: its founding, if it was planned, or a repair.
         Raises NotAMemberError.

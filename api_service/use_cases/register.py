@@ -56,10 +56,10 @@ class DeliveryProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Delivery:
-    """The state of the newest message. A dead fallback is skipped: then it is the state of the newest other message.
+    """The state of the newest message. If that is a dead fallback, the state of the newest other message.
 
-    ``due_at`` is null during an attempt and after the last attempt. ``state`` is what a delivery report says after the
-    message was sent: a ``shared.reports.report.ReportKind``.
+    ``due_at`` is null during an attempt and after the last attempt. ``state`` comes from delivery reports about the
+    sent message: a ``shared.reports.report.ReportKind``.
     """
 
     status: Status
@@ -250,7 +250,7 @@ def _delivery(row: Row[Any]) -> Delivery:
 def _registration() -> Select[Any]:
     """Return the query that finds a registration by ``registration_id``.
 
-    It adds ``resend_cooldown`` to the time when the newest message was created.
+    The column ``resend_after`` is the creation time of the newest message plus ``resend_cooldown``.
     """
     message = _newest_message(
         OutboxMessage.id,
@@ -296,7 +296,7 @@ def _status() -> ColumnElement[Status]:
 
 
 def _due_at() -> ColumnElement[datetime | None]:
-    # A claim leaves the column unchanged. So return null while a relay holds the lease.
+    # A claim does not change ``due_at``. So this returns null while a relay holds the lease.
     is_leased = OutboxMessage.leased_until > func.now()
     return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
 

@@ -107,7 +107,7 @@ def require_cooldown_over(session: Session, user: User, policy: TokenPolicy) -> 
 def repeated(session: Session, user: User, token: Token) -> Token:
     """Return the same token with the same code, and supersede its pending message."""
     supersede_messages(session, token)
-    # Also written if it is unchanged: the time of a resend must not reveal that the address has been taken meanwhile.
+    # Also written if it is unchanged: the time of a resend must not reveal that the address is taken now.
     purpose = purpose_for(session, user, token.channel)
     session.execute(update(Token).where(Token.id == token.id).values(purpose=purpose))
     return token

@@ -350,7 +350,7 @@ def _limited(
 
 
 def _end_of(registration_id: InstrumentedAttribute[UUID] | UUID) -> ColumnElement[datetime]:
-    """Select when the last code of the registration expires; null if it has none."""
+    """Select when the last code of the registration expires; null without a code."""
     is_unused = Token.used_at.is_(None) & Token.purpose.in_(FOR_A_REGISTRATION)
     return select(func.max(Token.expires_at)).where(Token.user_id == registration_id, is_unused).scalar_subquery()
 
@@ -527,7 +527,7 @@ def is_alive() -> ColumnElement[bool]:
 def is_admitted(policy: SessionPolicy) -> ColumnElement[bool]:
     """Return the condition that a session is full, or limited while the policy and its registration allow it.
 
-    Whatever ends all codes of a registration thereby ends its limited sessions, too.
+    When all codes of a registration have ended, its limited sessions have ended, too.
     """
     if not policy.admits_limited:
         return ~SessionRow.is_limited

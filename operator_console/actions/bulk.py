@@ -169,7 +169,8 @@ def stop_bulk(session: Session, bulk_id: UUID, audit: AuditContext) -> BulkActio
 def resume_bulk(session: Session, bulk_id: UUID, audit: AuditContext) -> BulkAction:
     """Resume a stopped bulk action at its cursor. Raises UnknownBulkError. The caller commits.
 
-    A running one, such as after its command was killed, stays as it is: the caller may run its next steps.
+    A running bulk action stays unchanged, and the caller may run its next steps. This helps after its command was
+    killed.
     """
     return _switch(session, bulk_id, audit, Action.RESUME_BULK)
 

@@ -138,7 +138,7 @@ def probe(session: Session, provider: str, audit: AuditContext) -> int:
 
 
 def _require_known(session: Session, target: PauseTarget) -> None:
-    """Raise UnknownTargetError for a name that pauses nothing."""
+    """Raise UnknownTargetError for a name without a provider, channel or template."""
     providers = session.scalars(select(ProviderRow.name).where(ProviderRow.name == target.name)).all()
     known: Mapping[PauseKind, Collection[str]] = {
         PauseKind.PROVIDER: providers,

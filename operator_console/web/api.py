@@ -203,7 +203,7 @@ def get_pauses() -> Response:
 @blueprint.post("/pauses")
 @requires(Scope.ACT)
 def post_pauses() -> Response:
-    """Pause a provider, a channel or a template; show how many messages wait, and how many codes expire meanwhile."""
+    """Pause a provider, channel or template. Show how many messages wait, and how many codes expire in that time."""
     body = read_body(PauseSchema())
     target = PauseTarget(body["kind"], body["name"])
     span = timedelta(minutes=body["minutes"]) if body["minutes"] else None

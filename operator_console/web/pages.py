@@ -64,7 +64,7 @@ def redirect_to(address: str, notice: str | None = None) -> Response:
 def redirect_to_sign_in(form: Mapping[str, str]) -> Response:
     """Redirect to the sign-in, and from there back to the requested page.
 
-    A submitted form is dropped. The operator returns to its page, with a notice that the form changed nothing.
+    A submitted form is dropped. The operator returns to its page, with a notice that the form had no effect.
 
     Browsers do not send the cookie with links from other sites (SameSite=Strict), such as a link in a mail. For these
     the page is requested again from here before the operator has to sign in.
