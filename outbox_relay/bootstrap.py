@@ -1,4 +1,4 @@
-"""Composition: builds the relay from its settings. Nothing connects yet."""
+"""Composition: builds the relay from its settings, without opening a connection."""
 
 import asyncio
 import socket
@@ -273,7 +273,7 @@ def connections_for(priority: Priority, connections: int) -> int:
 
 
 def renderer_for(settings: BrandingSettings, keys: SecretKeys) -> Renderer:
-    """Compile all templates. Raises SettingsError for one that is broken, naming its file."""
+    """Compile all templates. Raises SettingsError with the file of a broken template."""
     try:
         return Renderer(
             keys,
@@ -293,7 +293,7 @@ def rendering_of(settings: RelaySettings) -> Render:
 
 
 def signing(render: Render, signer: Signer) -> Render:
-    """Sign what is rendered as an e-mail."""
+    """Return a renderer that also signs e-mails."""
 
     def render_and_sign(message: ClaimedMessage) -> bytes:
         content = render(message)

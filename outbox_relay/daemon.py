@@ -98,7 +98,7 @@ class Daemon:
         self._reload: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Relay until a signal ends it, then finish what is in flight and return."""
+        """Relay until a signal ends it, then finish the deliveries in flight and return."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)

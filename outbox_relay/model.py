@@ -106,8 +106,8 @@ class FailureClass(StrEnum):
 class Failure:
     """The failure of one attempt.
 
-    ``maybe_accepted``: the provider may have accepted the message anyway, because the connection broke after the relay
-    had sent the final dot (SMTP), the HTTP body or the submit_sm (SMPP). ``is_about_message``: the provider replied to
+    ``maybe_accepted``: the connection broke after the relay had sent the final dot (SMTP), the HTTP body or the
+    submit_sm (SMPP). So the provider may have accepted the message. ``is_about_message``: the provider replied to
     this message, and the reply names no cause that concerns all messages, such as missing credit. A failure of class
     ``PROVIDER`` can only then count as the message's own (``retry_policy.attributed``). ``error`` is for operators; it
     may quote the recipient and so is never logged.

@@ -2,7 +2,7 @@
 
 They are rows in the table ``pauses``, so they apply to all relays, and survive restarts. A relay reads them before its
 first claim, then with each exchange of provider states and with each poll. Without the database, it continues with
-those that it read last.
+the pauses that it read last.
 """
 
 from collections.abc import Callable, Collection, Iterable

@@ -1,1 +1,1 @@
-"""Parts that the services share: vocabulary, tables, settings, logs, and access to PostgreSQL. Imports none of them."""
+"""Parts that the services share: vocabulary, tables, settings, logs, and access to PostgreSQL. Imports no service."""

@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 10.0
 class Probes:
     """The state of a process. The server calls these from several threads at once.
 
-    ``readiness`` returns what the process lacks, and causes outside of it that block its work.
+    ``readiness`` returns the requirements that the process lacks, and the external causes that block its work.
     """
 
     is_alive: Callable[[], bool]

@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy models: columns and foreign keys. Tables that only SQL statements use have none.
+"""The tables as SQLAlchemy models: columns and foreign keys. A table that only SQL statements use has no model.
 
 The migrations create the tables, and ``migrations/sql/tables.sql`` has their constraints and indexes.
 

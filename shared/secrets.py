@@ -136,9 +136,9 @@ def tenant_password(organization_id: UUID, key: bytes, number: int = 0) -> str:
 
 
 def tenant_passwords(organization_id: UUID, keys: SecretKeys, number: int) -> list[str]:
-    """Return the password that was set last, followed by those that may still be valid.
+    """Return the password that was set last, followed by older passwords that may still be valid.
 
-    These are of older keys, and of the number before, which a relay is replacing.
+    Older keys made them, or the number before, if a relay is replacing that password.
     """
     numbers = [number, number - 1] if number else [0]
     return [tenant_password(organization_id, key, each) for each in numbers for key in keys.by_id.values()]

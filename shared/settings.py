@@ -70,7 +70,7 @@ class SettingsSchema(Schema):
         return type(self).result(**loaded)
 
     def unknown_variables(self, environment: Mapping[str, str]) -> list[str]:
-        """Return a line for each variable that looks like a setting and is none."""
+        """Return a line for each variable that looks like a setting but is unknown."""
         known = set(self._fields_by_name())
         known |= {f"{name}_FILE" for name, field in self._fields_by_name().items() if field.metadata["is_secret"]}
         lines = []
@@ -223,7 +223,7 @@ class DatabaseUrl(Text):
     """``postgresql+psycopg://user:password@host/database``."""
 
     def parse(self, text: str) -> str:
-        """Return the URL as it is."""
+        """Return the URL unchanged."""
         if not text.startswith("postgresql+psycopg://"):
             raise ValueError("does not begin with postgresql+psycopg://")
         if not is_database_url(text):

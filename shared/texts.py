@@ -17,8 +17,8 @@ _CONTROL_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 """Controls, halves of surrogate pairs, and separators of lines and paragraphs."""
 
 # The first group is kept: Twilio's code after the status, a status of SMPP, and Microsoft Entra's code. Replies quote
-# recipients as they were sent to the provider, so a name without an address stands in angle brackets or quotes, if at
-# all. Six digits may be one of our codes, because a gateway may quote the message. Brackets exclude "<", because the
+# recipients as they were sent to the provider, so a name without an address appears only in angle brackets or
+# quotes. Six digits may be one of our codes, because a gateway may quote the message. Brackets exclude "<", because the
 # time for a text of many "<" was cubic otherwise.
 _PERSONAL = re.compile(
     r"(^HTTP [0-9]{3} [0-9]{5}:|0x[0-9A-F]{8}\b|\bAADSTS[0-9]{4,8}\b)"

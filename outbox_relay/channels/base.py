@@ -45,7 +45,7 @@ class NoMessages:
         """Return None."""
 
     def report(self, rendered: RenderedMessage, result: Sent | Failure) -> None:
-        """Do nothing, since no message is taken."""
+        """Ignore the result, since no message is taken."""
 
 
 class Session(Protocol):
@@ -95,7 +95,7 @@ class CappedProvider:
 async def timeout_with_grace(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after ``seconds`` plus a grace period in which data that has arrived is still read.
 
-    Therefore, a reply that arrived in time is accepted, even if this process was suspended meanwhile.
+    Therefore, a reply that arrived in time is accepted, even if this process was suspended before it could read it.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:

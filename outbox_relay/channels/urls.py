@@ -34,7 +34,7 @@ class DeliveryContext:
 
     ``callback_url`` makes the URLs for receipts, if gateways are to call back. ``store_report`` stores receipts that
     arrive over a provider's own connection. Without it, providers do not take them.
-    With ``bounces``, each e-mail has an envelope sender of its own instead of ``sender``.
+    With ``bounces``, each e-mail has a unique envelope sender instead of ``sender``.
     """
 
     sender: str
@@ -171,8 +171,8 @@ def gateway_account(url: ProviderUrl, *more_options: str) -> GatewayAccount:
 def beside_urls(file: str) -> Path:
     """Return the path of a file with a secret of an e-mail provider, which its URL names.
 
-    A relative path is beside the file with the URLs, as systemd and containers place secrets. So the URL is the same
-    under systemd, whose units have folders of their own, and for a command that an operator runs.
+    A relative path starts in the folder of the file with the URLs, where systemd and containers place secrets. Under
+    systemd, each unit has another folder. So the same URL works in a unit and in a command that an operator runs.
     """
     return Path(os.environ.get("EMAIL_PROVIDERS_FILE", "")).parent / file
 

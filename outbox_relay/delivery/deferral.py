@@ -1,6 +1,6 @@
 """Deferrals: the outcomes of due messages that wait without spending an attempt, with their delays. No IO.
 
-The callers decide which messages are deferred, for reasons that are not the message's own: no provider can take it, its
+The callers decide which messages are deferred. The reason is never the message itself: no provider can take it, its
 provider has failed, its template is paused, a key is missing, or this relay cannot finish it within its lease.
 """
 

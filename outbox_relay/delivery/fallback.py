@@ -24,7 +24,7 @@ BATCH = 100
 
 # A settlement that marks a message as dead also sets its fallback_at to now. Both are written in one statement, so any
 # relay can continue if this one ends directly afterwards.
-# A message that was sent falls back if a report about it says so. Each half has an index of its own.
+# A message that was sent falls back if a report about it has set fallback_due_at. Each half uses a separate index.
 DUE = """
 select id
   from ((select id, fallback_at as due_at
@@ -141,7 +141,7 @@ class Fallbacks:
         """Enqueue one message's fallback and count it, or do neither.
 
         Returns None if the work is done already, or if another relay is doing it. A repeated call after a lost
-        response does nothing, because the first call has cleared ``fallback_at``.
+        response has no effect, because the first call has cleared ``fallback_at``.
         """
         async with connection.transaction() as whole:
             fallback = await fall_back(connection, first_id)

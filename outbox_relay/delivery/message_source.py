@@ -173,7 +173,7 @@ class MessagePreparer:
 
 
 class ProviderMessageSource:
-    """The messages that a session of one provider may take; none while that provider cannot take any."""
+    """The messages that a session of one provider may take. Empty while the provider cannot take a message."""
 
     def __init__(
         self, number: int, *, pool: ProviderPool, queue: LocalQueue, preparer: MessagePreparer, put: Put

@@ -2,8 +2,8 @@
 
 A message that has lost two leases without an outcome is a *suspect*: it may crash the process that delivers it. Any
 other message of the same batch may also be the cause. A suspect is delivered alone, so that a crash affects no other
-message. After five lost leases, it is dead with the reason ``poison``. Ordinary claims skip suspects. While there are
-no suspects, this module costs nothing.
+message. After five lost leases, it is dead with the reason ``poison``. Ordinary claims skip suspects. Without
+suspects, this module does no work.
 """
 
 import asyncio

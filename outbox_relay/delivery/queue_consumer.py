@@ -1,7 +1,7 @@
 """Consumes one queue: claims its due messages, has them delivered, and settles them.
 
 There is one queue for each channel and priority, so that a backlog of one never delays another. The consumers of a
-channel share its provider pool: what one of them learns about a provider applies to all.
+channel share its provider pool, so the state of a provider applies to all of them.
 
 Why a due message may wait, and for how long:
 
@@ -191,7 +191,7 @@ class QueueConsumer:
         await self._settled_all.wait()
 
     async def pause(self) -> None:
-        """Claim nothing until resumed, release what no worker has taken, and wait until no message is held."""
+        """Stop claims until resumed, release the messages that wait for a worker, and wait until no message is held."""
         self._is_paused = True
         self._settle_waiting(RELEASED)
         await self._pending_claims.wait()
@@ -289,7 +289,7 @@ class QueueConsumer:
             await asyncio.gather(*(provider.sessions.close() for provider in self._pool.providers))
 
     async def _deliver_round(self, sources: Sequence[ProviderMessageSource]) -> None:
-        """Deliver through each provider that has work. If none can take a message, wait for one or defer."""
+        """Deliver through each provider that has work. If no provider can take a message, wait for one or defer."""
         for source in sources:
             if source.has_work():
                 await source.deliver()

@@ -1,7 +1,8 @@
-"""Delivery reports: match what receivers have stored to sent messages, and apply it.
+"""Delivery reports: match the reports that receivers have stored to sent messages, and apply them.
 
-Only the leading relay does this. A report without a match waits: the message may not be settled yet, or its recipient
-may change meanwhile. So neither the order of reports, nor repetitions, nor a killed process matter.
+Only the leading relay does this. A report without a match waits: its message may not be settled yet, or may get another
+recipient before the report is applied. The order of reports, repeated reports and killed processes do not change the
+result.
 """
 
 import asyncio

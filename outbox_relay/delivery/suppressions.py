@@ -18,13 +18,13 @@ HAS_SUPPRESSIONS = "exists (select from suppressions where until > now())"
 FIND = "select hash, reason from suppressions where hash = any(%(hashes)b) and until > now()"
 
 CODES_TO_PROVEN_ADDRESSES = frozenset({Template("password_reset")})
-"""A complaint does not stop them: without a reset, nobody could get back into the account."""
+"""A complaint does not stop them: without a reset, the user could not get back into the account."""
 
 
 class Suppressions:
     """Finds the messages to suppressed addresses in each claimed batch.
 
-    Without FEEDBACK_KEYS, or while the list is empty, it is free. The poller says whether the list is empty.
+    It reads no list without FEEDBACK_KEYS, or while the last poll found the list empty.
     """
 
     def __init__(self, database: ReconnectingConnection, keys: SecretKeys | None) -> None:
@@ -37,7 +37,7 @@ class Suppressions:
         self._are_any = are_any
 
     async def among(self, claimed: Sequence[ClaimedMessage]) -> frozenset[UUID]:
-        """Return the ids of those messages that must not be sent. While the database is away, return none."""
+        """Return the ids of the messages that must not be sent; no ids while the database is away."""
         keys = self._keys
         if keys is None or not self._are_any or not claimed:
             return frozenset()

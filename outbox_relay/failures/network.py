@@ -138,7 +138,7 @@ def connection_failure(provider: str, error: BaseException, *, maybe_accepted: b
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return the operating system's error beneath a library's error, or the error itself if there is none."""
+    """Return the operating system's error beneath a library's error; without one, the error itself."""
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and (found.errno is not None or isinstance(found, TimeoutError)):

@@ -33,7 +33,7 @@ log = get_logger("relay.digests")
 
 
 class Digests:
-    """Enqueues and posts digests. Does nothing if neither operator addresses nor a webhook are set."""
+    """Enqueues and posts digests, if operator addresses or a webhook are set."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self._addresses = list(settings.operator_addresses or ())

@@ -32,8 +32,8 @@ full scan."""
 
 FULL_SCAN_SECONDS = 5.0
 LATENESS_SECONDS = 0.5
-"""Full scans are triggered about every FULL_SCAN_SECONDS. The minimum distance between two scans is shorter by this
-value. Otherwise, if one scan starts up to half a second late, the next trigger would come too early and be skipped."""
+"""Full scans are about FULL_SCAN_SECONDS apart. The minimum distance is shorter by this value. So if one full scan
+starts up to half a second late, the next claim that is on time is still a full scan."""
 REST_IN_FULL_SCANS = 50
 LONGEST_REST_SECONDS = 60.0
 """After a full scan, the next one waits 50 times as long as the scan took, but at most a minute. So full scans use at
@@ -88,7 +88,7 @@ class ClaimCursor:
 
 
 def seen_until(messages: Collection[ClaimedMessage], limit: int, claimed_at: datetime) -> IndexPosition:
-    """Return the position before which a claim has seen everything that was committed within the margin."""
+    """Return the position before which the claim has seen every message that was committed within COMMIT_MARGIN."""
     before = claimed_at - COMMIT_MARGIN, NO_ID
     if len(messages) < limit:
         return before
@@ -162,7 +162,7 @@ select id
 
 # If a claim finds only one message, a person is probably waiting for it. So this claim does not wait until its commit
 # is on disk (synchronous_commit = off). The settlement, shortly afterwards, does wait. If the database server crashes
-# in between, it loses this one lease. With a batch, it would lose hundreds.
+# in between, it loses this one lease. With a batch, it would lose hundreds of leases.
 LONE_IS_QUICK = """, quick as materialized (
     select set_config('synchronous_commit', 'off', true) from picked having count(*) = 1)
 """

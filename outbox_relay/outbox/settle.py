@@ -117,8 +117,8 @@ logged as (
 
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
-# "Provisioned" needs the lease: another relay may have failed the organization and dropped its database meanwhile. The
-# same statement enqueues the next message. So either both are written, or neither.
+# "Provisioned" needs the lease: after its end, another relay may have failed the organization and dropped its database.
+# The same statement enqueues the next message. So either both are written, or neither.
 SETTLE_PROVISIONED = """
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(next_ids)s::uuid[])

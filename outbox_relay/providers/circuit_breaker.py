@@ -22,7 +22,7 @@ MOST_DOUBLINGS = 16
 
 
 class BreakerState(StrEnum):
-    """Closed: messages pass. Open: none pass. Half open: one message at a time, or a login, is a probe."""
+    """Closed: messages pass. Open: no message passes. Half open: one message at a time, or a login, is a probe."""
 
     CLOSED = "closed"
     OPEN = "open"

@@ -34,8 +34,8 @@ PROBE_PERMIT_SECONDS = 5.0
 """How long one relay alone may probe a provider; a relay renews its permit while a probe is in flight."""
 
 LOGIN_AFTER_SECONDS = 30.0
-"""A message that waits probes sooner. So nothing waits for a provider that was half open for so long, and a relay logs
-in instead: its state must not depend on the next message, which may come hours later."""
+"""How long a provider stays half open before a relay probes it with a login. A waiting message would have probed it
+sooner, so no message waits. The next one may come hours later, and the breaker must not stay half open until then."""
 
 log = get_logger("relay.providers")
 
@@ -401,7 +401,7 @@ class PooledProvider:
         return self.exchange.is_pending(self.clock())
 
     def is_quiet(self) -> bool:
-        """Return whether the provider is idle: no busy session, recent success, open breaker or permit in hand.
+        """Return whether the provider is idle: no busy session, recent success, open breaker or unused permit.
 
         A provider that needs a bind is not.
         """

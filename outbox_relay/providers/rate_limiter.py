@@ -75,7 +75,7 @@ class PermitCache:
         return self.wait(now) > 0 or now - self._spent_at < window
 
     def wait(self, now: float) -> float:
-        """Return the seconds until there may be permits; 0 if there are some, or if none were requested yet."""
+        """Return the seconds until there may be permits; 0 if there are some, or before the first request."""
         is_empty = self._bucket is not None and self.tokens < 1
         return max(self._token_at - now, 0.0) if is_empty else 0.0
 
@@ -88,7 +88,7 @@ class PermitCache:
         return self.tokens > 0 and now - self._drawn_at >= KEPT_SECONDS
 
     def empty(self, now: float) -> tuple[int, int]:
-        """Empty the cache. Return the number of wanted permits, and of those given back (all that were left)."""
+        """Empty the cache. Return the numbers of wanted and of returned permits. It returns all unused ones."""
         wanted, returned = self._wanted if self.is_wanting(now) else 0, self.tokens
         self._wanted = self.tokens = 0
         return wanted, returned

@@ -173,7 +173,7 @@ async def _make_template(server: ProvisionServer, connection: RelayConnection, n
     await connection.execute(sql.SQL("revoke all on database {} from public").format(template))
     async with await server.connect_as_owner(name) as inside:
         await inside.execute(SCHEMA)
-        # If this relay is killed, the child still holds the lock, so that no other relay drops the template meanwhile.
+        # If this relay is killed, the child still holds the lock, so no other relay drops the template while it runs.
         reason = await run(server.migrations, server.url_of(name), connection.fileno())
         if reason is not None:
             raise MigrationsFailedError(reason)

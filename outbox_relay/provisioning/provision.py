@@ -89,7 +89,7 @@ async def drop(
 ) -> None:
     """Drop the organization's database and role, if they exist.
 
-    A used database is dropped only if an operator has removed the organization. Then nobody can connect any more;
+    A used database is dropped only if an operator has removed the organization. Then no client can connect any more;
     ``is_forced`` also ends open sessions. Raises StepFailedError for a database that must stay, now or for good.
     """
     async with _locked(server, organization.id) as context, _as_step_failure(Step.CREATE_DATABASE, server):

@@ -42,8 +42,8 @@ select set_config(name, value, false)
 """
 """Returns no row in a pooler's session."""
 
-# enable_seqscan: a partition is empty when the plan is made and full while the plan is still in use. jit: before
-# PostgreSQL 18, the high cost of a plan that needs such a scan triggers compilation.
+# enable_seqscan: a partition may be empty when the plan is made, and full while the plan is still in use. jit: a plan
+# that needs a sequential scan all the same has a high cost, which triggers compilation before PostgreSQL 18.
 GENERIC_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 """For sessions of our own that repeat a few statements: plan each once, for all parameters.
 

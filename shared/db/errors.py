@@ -46,8 +46,8 @@ class ConnectionFailure(StrEnum):
     CLOSED = "closed"
 
 
-# PostgreSQL sends an SQLSTATE over a connection that was open: it shuts down, an administrator ends the session, a
-# process of the server has crashed, or the session was idle for too long; or the server has become a standby.
+# SQLSTATEs that PostgreSQL sends over an open connection. ENDED: the server shuts down, an administrator ended the
+# session, a process of the server crashed, or the session was idle for too long. READ_ONLY: it has become a standby.
 _SQLSTATES = {
     **dict.fromkeys(("57P01", "57P02", "57P03", "57P05", "25P03"), ConnectionFailure.ENDED),
     "25006": ConnectionFailure.READ_ONLY,

@@ -82,9 +82,9 @@ class DeliveryReport:
         """Return the key that repetitions of the report share, even if one came over LMTP and another over IMAP.
 
         It includes the tag, because both the former and the corrected address of a message may bounce. It does not
-        include the status code and the diagnostic. So an address has at most 13 reports about a message, one of each
-        kind and cause, whatever it writes into bounces. An SMSC may use an id again within a week, so the key of its
-        receipts includes their dates: repetitions have the same ones.
+        include the status code and the diagnostic. So a server cannot flood the table with varied bounces: an address
+        has at most 13 reports about a message, one of each kind and cause. An SMSC may use an id again within a week.
+        So the key of a receipt includes the receipt's dates, which its repetitions share.
         """
         ours = self.message_id and (self.message_id, self.recipient_tag)
         subject = ours or (self.provider, self.provider_message_id, self.dates)

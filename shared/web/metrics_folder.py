@@ -12,7 +12,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 @contextmanager
 def metrics_folder() -> Iterator[None]:
-    """Create the folder for this process and those that it forks. Import prometheus_client in the block."""
+    """Create the folder for this process and its forks. Import prometheus_client in the block."""
     os.environ[VARIABLE] = folder = tempfile.mkdtemp(prefix="signpost-metrics-")
     owner = os.getpid()
     try:

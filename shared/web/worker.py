@@ -35,9 +35,9 @@ RESPONSE_SECONDS = 20
 LINGER_SECONDS = 1
 """Time limit for the client to close after its last response. A reset could discard the response unread."""
 STOP_IDLE_SECONDS = 0.5
-"""How long a stopping worker keeps idle connections open. A proxy that closes them sooner, as the samples in deploy do,
-loses no request: either the next one arrives within this time, and its response announces the end, or the proxy closes.
-If the worker closed first, a request could be on its way, and a proxy does not repeat a POST."""
+"""How long a stopping worker keeps idle connections open. The samples of proxies in deploy close them sooner, so they
+lose no request. Either the next request arrives within this time, and its response announces the end, or the proxy
+closes. If the worker closed first, a request could be on its way, and a proxy does not repeat a POST."""
 MAX_UNREAD_BODY = 32 * 1024
 """To keep a connection, gunicorn reads and drops up to twice as much of an unread body. Otherwise it closes."""
 
@@ -133,9 +133,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._has_served = False
 
     def notify(self) -> None:
-        """Report progress to the parent process, unless all threads are busy and none has finished since the last time.
+        """Report progress to the parent process.
 
-        Gunicorn would report that the loop runs which accepts connections.
+        Report no progress if all threads are busy and no request has finished since the last report. Gunicorn would
+        report progress as long as the loop that accepts connections runs.
         """
         with self._progress_lock:
             has_progressed = self._has_served or self._busy_threads < self.cfg.threads
@@ -144,9 +145,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             super().notify()
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's signature
-        """Accept connections or not. When the worker stops, accept those that wait, and close the listeners.
+        """Accept connections or not. When the worker stops, accept waiting connections, and close the listeners.
 
-        Gunicorn would close them last. Clients that connect in this time would wait for the end, and get a reset then.
+        Gunicorn would close the listeners last. A client that connects while the worker stops would wait for the end,
+        and then get a reset.
         """
         super().set_accept_enabled(enabled)
         if enabled or self.alive:

@@ -84,7 +84,7 @@ def _key(url: ProviderUrl, file: str | None) -> str:
 
 
 def acceptance(api: str, response: HttpResponse, message_id: object) -> Sent | Failure:
-    """Return the result of a 2xx. ``message_id`` is what the API promises to return.
+    """Return the result of a 2xx. ``message_id`` is the value that the API promises to return.
 
     A wrong host or endpoint may respond to everything with 200 and a page. Its messages must not count as accepted.
     """
@@ -121,13 +121,13 @@ def person(address: str, name: str = "") -> dict[str, str]:
 
 
 def objects_in(array: object) -> list[dict[str, Any]]:
-    """Return the objects of an array of JSON. Any other value has none."""
+    """Return the objects of an array of JSON; for any other value, an empty list."""
     return [each for each in array if isinstance(each, dict)] if isinstance(array, list) else []
 
 
 @dataclass(frozen=True)
 class MailParts:
-    """The parts of a rendered e-mail. ``headers`` are those that the API does not compose itself."""
+    """The parts of a rendered e-mail. ``headers`` has the headers that the API does not compose."""
 
     sender_name: str
     sender: str

@@ -1,7 +1,7 @@
 """Mailgun's API, ``mailgun://key@api.mailgun.net/mg.example.org``: one POST of raw MIME for each e-mail.
 
 Sources: https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages and the errors of Mailgun's
-help center. The path names the sending domain. The mail goes as it was rendered. Mailgun has no idempotency key: a
+help center. The path names the sending domain. The mail is sent exactly as rendered. Mailgun has no idempotency key: a
 mail whose response was lost may be delivered twice, with the same Message-ID.
 """
 
@@ -85,7 +85,7 @@ class MailgunApi:
         return refusal(self.name, RULES, response, text=body.get("message"))
 
     def account_request(self) -> HttpRequest:
-        """Submit a form without a recipient, which is refused: a sending key may do nothing else."""
+        """Submit a form without a recipient, which Mailgun refuses. A sending key allows no other request."""
         return self._form_request({"o:testmode": "yes"}, b"")
 
     def account_problem(self, response: HttpResponse) -> str | None:

@@ -141,7 +141,7 @@ class AccountCheck(Protocol):
     """An ``HttpApi`` that can also check the account without a message. Does no IO."""
 
     def account_request(self) -> HttpRequest:
-        """Build a request that changes nothing and needs the key."""
+        """Build a request that needs the key and has no effect."""
 
     def account_problem(self, response: HttpResponse) -> str | None:
         """Return why the account cannot send, in the provider's terms, or None if the response shows no reason."""
@@ -184,7 +184,7 @@ class HttpProvider:
         writer.transport.abort()
 
     async def account_problem(self) -> str | None:
-        """Return why the account cannot send, or None if it can, as far as the API tells. Raises ProviderDownError."""
+        """Return why the account cannot send, or None if the API shows no reason. Raises ProviderDownError."""
         if not isinstance(self.api, AccountCheck):
             return None
         session = HttpSession(self)
@@ -237,8 +237,8 @@ class Exchange:
     def can_be_followed(self) -> bool:
         """Return whether the connection is fit for another request.
 
-        After the response, a server may have sent bytes that nobody has asked for. aiohttp would take them for the
-        next response, and the next message for accepted.
+        After the response, a server may have sent bytes without a request. aiohttp would take them for the next
+        response, and the next message would count as accepted.
         """
         return self._connection is not None and not self._connection.should_close
 

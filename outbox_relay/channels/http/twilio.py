@@ -28,7 +28,7 @@ REPEAT = "#rc=5&rp=5xx,ct,rt"
 """Makes Twilio repeat a callback up to five times after an error or a timeout. It does not send this part.
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides"""
 
-# Twilio adds and splits codes over time. The tables list those that are clearly about one number or one text. Any
+# Twilio adds and splits codes over time. The tables list the codes that are clearly about one number or one text. Any
 # other code is the provider's fault.
 _RECIPIENT = frozenset({
     21211,  # To is not a valid number

@@ -308,7 +308,7 @@ class SmppConnection:
         for response in self._pending.values():
             if not response.done():
                 response.set_exception(error)
-                # Marks the exception as retrieved: if the request was cancelled, nobody awaits it, and asyncio would
+                # Marks the exception as retrieved: if the request was cancelled, no task awaits it, and asyncio would
                 # log it.
                 response.exception()
         self._pending.clear()

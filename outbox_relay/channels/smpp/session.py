@@ -278,7 +278,7 @@ def _smpp_provider(url: ProviderUrl, context: DeliveryContext) -> SmppProvider:
 
 
 def _id_form(options: Mapping[str, str]) -> IdForm | None:
-    """Return the form of ids in receipts, or None if the relay asks for none."""
+    """Return the form of ids in receipts, or None if the relay requests no receipts."""
     text = options.get("receipts")
     if text is None:
         return None

@@ -34,7 +34,7 @@ class RecipientError(Exception):
 class SmtpCapabilities:
     """The server's extensions and our envelope sender. ``timeout`` is in seconds, for one message.
 
-    With ``bounces``, each message has an envelope sender of its own, so that its bounce names it.
+    With ``bounces``, each message has a unique envelope sender, which its bounce names.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ class SecretSource(Protocol):
     """Where the secret of each login comes from."""
 
     async def current(self) -> Secret:
-        """Return the secret to present now. Raises OSError if there is none."""
+        """Return the secret to present now. Raises OSError if it is unavailable."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def password_login(credentials: Credentials, mechanisms: Mapping[str, Mechanism]
 
 
 def login_from(url: ProviderUrl, options: Mapping[str, str], provider: str) -> Login | None:
-    """Read the login from a provider's URL, or None if it has none. Raises ValueError with a predicate.
+    """Read the login from a provider's URL, or return None without one. Raises ValueError with a predicate.
 
     ``provider`` is the provider's name in logs.
     """

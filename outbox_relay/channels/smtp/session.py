@@ -37,7 +37,7 @@ LONGEST_STEP_SECONDS = 10.0
 """A healthy server replies much faster. RFC 5321 §4.5.3.2 would allow it five minutes for each command."""
 
 LONGEST_COMMAND = 510
-"""Octets without the line end (RFC 5321 §4.5.3.1.4). A longer initial response of AUTH follows in a line of its own,
+"""Octets without the line end (RFC 5321 §4.5.3.1.4). A longer initial response of AUTH follows in a separate line,
 which may have 12,288 octets (RFC 4954 §4)."""
 
 LOGGED_IN = 235
@@ -177,7 +177,7 @@ class SmtpSession:
     async def _handshake(self) -> "Handshake":
         """Connect and log in. Raises ProviderDownError.
 
-        A server may refuse a token that it has accepted before, because somebody has revoked the token or two clocks
+        A server may refuse a token that it has accepted before, because the token was revoked or two clocks
         differ. One more login, with a new token, then follows.
         """
         secret = await self._current_secret()

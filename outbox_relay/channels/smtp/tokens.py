@@ -32,16 +32,16 @@ REQUEST_SECONDS = 10.0
 """For each step of the request: connect, send, and each read."""
 
 LONGEST_REQUEST_SECONDS = 30.0
-"""For the whole response. Otherwise a server that sends a byte now and then would block all logins, and the end of the
-relay, because no other request starts meanwhile."""
+"""For the whole response. Otherwise a server that sends a byte now and then would block all logins and the end of the
+relay, because requests run one at a time."""
 
 LONGEST_WAIT_SECONDS = 20.0
-"""How long a login waits for a token. The request itself goes on, because its response may have a new refresh token."""
+"""How long a login waits for a token. The request continues, because its response may have a new refresh token."""
 
 LONGEST_RESPONSE_BYTES = 256 * 1024
 
 DEFAULT_LIFETIME_SECONDS = 300.0
-"""Of a token whose response has no ``expires_in`` (RFC 6749 §5.1 only recommends it), or one that cannot be right."""
+"""Of a token whose response has no plausible ``expires_in``. RFC 6749 §5.1 only recommends the member."""
 
 LONGEST_LIFETIME_SECONDS = 86_400.0
 """A token is renewed after a day, even if its server promises more."""
