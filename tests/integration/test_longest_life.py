@@ -1,4 +1,4 @@
-"""Messages without an expiry of their own end after the longest allowed life."""
+"""A message without an expiry ends after the longest allowed life."""
 
 from datetime import timedelta
 

@@ -75,7 +75,7 @@ def test_a_file_that_may_be_missing_can_contain_each_setting_of_a_service(name: 
     service = SERVICES[name]
     assert service["env_file"] == [{"path": f"deploy/docker/{name}.env", "required": False}]
     shared = {key for key, value in service["environment"].items() if str(value).startswith(f"${{{key}:-")}
-    # Compose prefers `environment` to files, so what is neither a secret nor in .env cannot be changed.
+    # Compose prefers `environment` to files, so a setting that is neither a secret nor in .env cannot be changed.
     fixed = {key for key in service["environment"] if not key.endswith("_FILE")} - shared
     assert [key for key in fixed if not key.endswith("_BIND")] == []
     offered = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env").read_text(), re.MULTILINE))

@@ -31,7 +31,7 @@ def sample_table() -> str:
 
 
 def result_of(path: Path) -> str:
-    """Return what the receiver reads in a sample, as cells of the table."""
+    """Return the values that the receiver reads in a sample, as cells of the table."""
     observed = observe(parse(path.read_bytes()))
     if observed is None:
         return "not recognized | | |"

@@ -11,7 +11,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Authority:
-    """Signs certificates; ``file`` is what a client must trust."""
+    """Signs certificates; ``file`` is the certificate that a client must trust."""
 
     folder: Path
 

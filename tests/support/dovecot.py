@@ -1,4 +1,4 @@
-"""A Dovecot of its own in a temporary folder, where it is installed: one mailbox over TLS, for any user."""
+"""A Dovecot for the tests in a temporary folder, if it is installed: one mailbox over TLS, for any user."""
 
 import imaplib
 import os
@@ -186,7 +186,7 @@ def dovecot_authentication(mechanisms: str, introspection_url: str) -> Iterator[
 
 @contextmanager
 def dovecot() -> Iterator[Dovecot]:
-    """Run a Dovecot. It needs root, and touches nothing outside of its folder."""
+    """Run a Dovecot. It needs root, and writes only to its folder."""
     program = _program()
     with tempfile.TemporaryDirectory(prefix="signpost-dovecot-") as name:
         folder = Path(name)

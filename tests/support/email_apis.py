@@ -36,7 +36,7 @@ RETRY_SECONDS = 90
 
 @dataclass(frozen=True)
 class EmailApi:
-    """``url`` has a place for the endpoint. ``takes_mime``: the provider gets the mail as it was rendered."""
+    """``url`` has a place for the endpoint. ``takes_mime``: the provider gets the rendered mail unchanged."""
 
     url: str
     rules: tuple[HttpRule, ...]

@@ -1,4 +1,4 @@
-"""An Exim of its own in a temporary folder, where it is installed: it accepts mails and returns them."""
+"""An Exim for the tests in a temporary folder, if it is installed: it accepts mails and returns them."""
 
 import os
 import shutil

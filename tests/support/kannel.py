@@ -1,4 +1,4 @@
-"""A Kannel of its own, where it is installed: bearerbox, smsbox, and a connection to an SMSC over SMPP."""
+"""A Kannel for the tests, if it is installed: bearerbox, smsbox, and a connection to an SMSC over SMPP."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Mail servers in processes of their own, so that a test can kill them.
+"""Mail servers in separate processes, so that a test can kill them.
 
 Such a server writes each mail that it accepts to a file before it replies.
 """

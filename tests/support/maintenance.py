@@ -16,7 +16,7 @@ def maintenance_on(outbox: Outbox, **settings: str) -> Maintenance:
 
 
 def turn(maintenance: Maintenance) -> None:
-    """Run rounds until each step has run once, including those that pause between runs."""
+    """Run rounds until each step has run once, including the steps that pause between runs."""
     for _ in range(REST_IN_ROUNDS):
         one_turn(maintenance)
 

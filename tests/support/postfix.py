@@ -1,4 +1,4 @@
-"""A Postfix of its own in a temporary folder, where it is installed; by default it discards every message."""
+"""A Postfix for the tests in a temporary folder, if it is installed; by default it discards every message."""
 
 import os
 import shutil
@@ -93,7 +93,7 @@ class Postfix:
 
 @contextmanager
 def postfix(*, port: int = 0, **settings: str) -> Iterator[Postfix]:
-    """Run a Postfix on a port, with further settings. It needs root, and touches nothing outside of its folder."""
+    """Run a Postfix on a port, with further settings. It needs root, and writes only to its folder."""
     program = shutil.which("postfix") or shutil.which("postfix", path="/usr/sbin")
     if program is None or os.geteuid() != 0:
         pytest.skip("this machine has no Postfix, or the tests do not run as root")

@@ -64,7 +64,7 @@ class Signer:
         return self.signed(message | changed, _CONFIRMATION)
 
     def signed(self, message: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-        """Add what is missing, and the signature, as the developer guide of SNS describes it."""
+        """Add the missing members and the signature, as the developer guide of SNS describes them."""
         message = {
             "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
             "TopicArn": TOPIC,

@@ -69,7 +69,7 @@ def lonely_primary() -> Iterator[Database]:
 
 
 def wait_for_standby(database: Database, names: str) -> None:
-    """Make commits wait for standbys of these names, or for none."""
+    """Make commits wait for standbys of these names; without names, for no standby."""
     cluster = database.cluster
     execute(cluster, f"alter system set synchronous_standby_names = '{names}'")
     execute(cluster, "select pg_reload_conf()")

@@ -1,4 +1,4 @@
-"""The whole relay with mail servers that misbehave: no message is lost, and none dies wrongly."""
+"""The whole relay with mail servers that misbehave: no message is lost, and no message dies wrongly."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 async def all_relayed(outbox: Outbox, server: SmtpServer, *, count: int = 6) -> list[UUID]:
-    """Deliver messages until none is pending, and check that the server has each one."""
+    """Deliver messages until no message is pending, and check that the server has each one."""
     ids = outbox.put(count=count)
     async with relaying(outbox, server) as parts:
         await until_all_are_settled(outbox, parts)

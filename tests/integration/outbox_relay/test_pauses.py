@@ -1,4 +1,4 @@
-"""What operators pause is not delivered, and costs no attempt. What is not paused continues."""
+"""A paused message is not delivered, and spends no attempt. What is not paused continues."""
 
 import asyncio
 from collections.abc import Callable

@@ -96,7 +96,7 @@ async def test_concurrent_statements_get_their_own_rows(connection: RelayConnect
 
 @asynccontextmanager
 async def sleeping(connection: RelayConnection, owner: psycopg.Connection) -> AsyncIterator[asyncio.Task[list[Any]]]:
-    """Run a statement that does not end by itself, and yield once the server runs it."""
+    """Run an endless statement, and yield once the server runs it."""
     pid = connection.info.backend_pid
     statement = asyncio.create_task(connection.fetch(SLEEP, {"seconds": 600}))
     await asyncio.to_thread(eventually, lambda: owner.execute(IS_AT_WORK, [pid]).fetchone() == (1,))

@@ -329,7 +329,7 @@ def test_with_one_address_with_two_and_without_an_account_the_same_is_written(
     before = outbox.execute("select id, attempts_left, expires_at from tokens order by id")
     assert fall_back(api.database) == 1
 
-    # Confirmations depend on tokens only, and a fallback changes none.
+    # Confirmations depend on tokens only, and a fallback changes no token.
     assert outbox.execute("select id, attempts_left, expires_at from tokens order by id") == before
     assert {problem(confirm_reset(api, WRONG_CODE, email=email)) for email in emails} == {(400, "invalid_or_expired")}
 

@@ -21,7 +21,7 @@ DEAD = Dead(DeadReason.EXPIRED)
 
 
 class Written:
-    """A batcher, and what it reports."""
+    """A batcher, and its reports."""
 
     def __init__(self, database: ReconnectingConnection) -> None:
         self.delays: list[timedelta | None] = []

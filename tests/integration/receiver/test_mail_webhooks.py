@@ -1,4 +1,4 @@
-"""Webhooks of mail providers: what is stored, and what is refused."""
+"""Webhooks of mail providers: stored and refused events."""
 
 import json
 import time

@@ -38,7 +38,7 @@ def test_one_request_more_than_allowed_is_rejected_at_once(pool: HashPool) -> No
             pass
     assert error.value.pool == "test"
     assert 1 <= error.value.retry_after_seconds <= 4
-    with pool.admit():  # the others have given their places back
+    with pool.admit():  # all other requests have given their places back
         pass
 
 

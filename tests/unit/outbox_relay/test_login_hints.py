@@ -1,4 +1,4 @@
-"""Replies as providers send them, and what the relay's commands advise."""
+"""Replies as providers send them, and the advice of the relay's commands."""
 
 import pytest
 

@@ -25,7 +25,7 @@ SERVER_FINAL = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 
 def messages(exchange: Exchange, *challenges: bytes) -> list[bytes | None]:
-    """Return what the client sends, until the server accepts the login."""
+    """Return the client's lines until the server accepts the login."""
     sent = [next(exchange), *(exchange.send(challenge) for challenge in challenges)]
     with pytest.raises(StopIteration):
         exchange.send(None)

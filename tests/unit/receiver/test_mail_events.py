@@ -1,4 +1,4 @@
-"""The events of each provider, and what they mean."""
+"""The events of each provider, and their meanings."""
 
 import json
 from datetime import UTC, datetime

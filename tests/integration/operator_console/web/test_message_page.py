@@ -1,4 +1,4 @@
-"""The page of one message, and what the audit log shows about it."""
+"""The page of one message, and its rows in the audit log."""
 
 import re
 
