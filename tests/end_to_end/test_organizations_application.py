@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from devstack.ports import free_port, free_ports
 from devstack.programs import Programs
@@ -91,3 +94,20 @@ def test_two_organizations_see_their_own_notes_and_a_renewed_password_reconnects
     assert len(shown) == len(after) + 1
     for (command, expected), output in zip(after, shown, strict=False):
         assert (command, without_ids(output.strip())) == (command, without_ids(expected))
+
+
+def test_without_the_api_a_token_is_neither_accepted_nor_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.py").write_text(dict(FILE.findall(GUIDE))["notes/app.py"])
+    for name in ("SIGNPOST_URL", "CONSOLE_URL"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")  # refuses connections
+    monkeypatch.setenv("CONSOLE_TOKEN", "so_unused")
+    client = runpy.run_path(str(tmp_path / "app.py"))["app"].test_client()
+    token = jwt.encode({}, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers={"kid": "first"})
+
+    statuses = [
+        client.get("/notes", headers={"Authorization": f"Bearer {sent}"}).status_code for sent in (token, "no token")
+    ]
+
+    assert statuses == [503, 401]
