@@ -100,7 +100,7 @@ ORGANIZATIONS = Gauge(
     "signpost_organizations", "Ready organizations, by the result of the last health check.", ["health"]
 )
 ORGANIZATIONS_BEHIND = Gauge(
-    "signpost_organizations_behind", "Organizations whose databases have the revision of an earlier release."
+    "signpost_organizations_behind", "Organizations whose databases have another revision than ORGANIZATION_MIGRATIONS."
 )
 
 MAINTENANCE_DONE = Gauge(

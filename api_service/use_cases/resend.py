@@ -1,4 +1,4 @@
-"""Resend: repeat the code while it is young, else issue a new one."""
+"""Resend: repeat the newest code of the channel while half of its lifetime is left, else issue a new one."""
 
 from math import ceil
 from typing import TYPE_CHECKING
@@ -41,10 +41,10 @@ def resend(
     limiter: Limiter,
     organizations: "Organizations | None" = None,
 ) -> None:
-    """Add another message in the caller's transaction, and supersede earlier ones.
+    """Add another message in the caller's transaction.
 
-    Whether the address is taken is decided again. A repeated code keeps its spent attempts, so a resend buys no
-    guesses.
+    Earlier ones of the same channel are superseded. Whether the address is taken is decided again. A repeated code keeps
+    its spent attempts.
     """
     user = lock_registrant(session, registration_id)
     newest = newest_token(session, user)
@@ -76,7 +76,7 @@ def lock_registrant(session: Session, registration_id: UUID) -> User:
 def bring_back(user: User, token: Token | IssuedToken) -> None:
     """Make a retired user pending again if the token's code can activate the account.
 
-    The address may have been released since another registration took it.
+    Another registration took the address, and may have given it up since.
     """
     if user.status is UserStatus.RETIRED and token.purpose is Purpose.ACTIVATION:
         user.status = UserStatus.PENDING
@@ -116,8 +116,8 @@ def repeated(session: Session, user: User, token: Token) -> Token:
 def replaced(session: Session, user: User, channel: Channel, policy: TokenPolicy) -> IssuedToken:
     """Return a new token. Earlier tokens of the channel end, and their pending messages are superseded.
 
-    A token with half of its lifetime left passes its remaining attempts on, so alternating between channels buys no
-    guesses.
+    A token with half of its lifetime left passes its remaining attempts on, so switching back within that
+    time buys no guesses.
     """
     attempts_left = policy.attempts
     earlier = living_tokens_of(session, user.id, Token.channel == channel)

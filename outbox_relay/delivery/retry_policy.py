@@ -112,8 +112,8 @@ def after_failure(
 
     A failure of the provider costs no attempt; every other failure costs one. The delay is random between zero and the
     ceiling ("full jitter"), but not shorter than ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that
-    failed at the same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS
-    Architecture Blog 2015). Exception: delays shorter than the wait that the provider asks for become that wait.
+    failed together are mostly not retried together (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog
+    2015). If the provider asks for a wait, those with a shorter random delay are retried together, after that wait.
 
     ``breaker_remaining`` is how long the provider's circuit breaker will stay open.
     """
@@ -129,8 +129,8 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if no attempt is left. Also give up if the time left does not exceed the upper bound of the
-    schedule's first delay, or the wait that the provider asks for (``retry_after``). So a message can be
+    Give up if no attempt is left. Also give up if the message expires within the schedule's longest first delay, or
+    within the wait that the provider asks for (``retry_after``). So a message can be
     dead as expired before its ``expires_at``.
     """
     spent = tries.spent + 1
