@@ -17,8 +17,9 @@ Exchange = Generator[bytes | None, bytes | None, None]
 Mechanism = Callable[[str, str], Exchange]
 """Makes the exchange for a user and a secret, which is a password or an access token."""
 
-MOST_ITERATIONS = 1_000_000
-"""Of SCRAM's key derivation, which takes about half a second then. RFC 7677 §4 asks servers for at least 4,096."""
+FEWEST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
+"""Of SCRAM's key derivation. Fewer iterations would help somebody who guesses the password from the client's proof
+(RFC 7677 §4). The most take about half a second."""
 
 _NONCE_BYTES = 18
 
@@ -103,7 +104,8 @@ def _server_first(text: str, nonce: str) -> tuple[bytes, int, str]:
         both_nonces = attributes["r"]
     except (KeyError, ValueError) as error:
         raise SaslError("the server sent a challenge that is not SCRAM") from error
-    if not both_nonces.startswith(nonce) or both_nonces == nonce or not 1 <= iterations <= MOST_ITERATIONS:
+    extends_nonce = both_nonces.startswith(nonce) and both_nonces != nonce
+    if not extends_nonce or not FEWEST_ITERATIONS <= iterations <= MOST_ITERATIONS:
         raise SaslError("the server sent a SCRAM challenge with a wrong nonce or iteration count")
     return salt, iterations, both_nonces
 

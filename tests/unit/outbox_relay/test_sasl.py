@@ -56,6 +56,7 @@ def test_the_password_of_scram_is_prepared_as_in_rfc_4013() -> None:
         b"r=rOprNGfwEbeRWgbNEkqO,s=W22Z,i=4096",  # no nonce of the server
         b"r=another%hv,s=W22Z,i=4096",
         b"r=rOprNGfwEbeRWgbNEkqO%hv,s=W22Z,i=0",
+        b"r=rOprNGfwEbeRWgbNEkqO%hv,s=W22Z,i=4095",
         b"m=ext,r=rOprNGfwEbeRWgbNEkqO%hv,s=W22Z,i=4096",
         b"r=rOprNGfwEbeRWgbNEkqO%hv,s=W22Z,i=100000000",
     ],
