@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Protocol, cast, runtime_checkable
 from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -24,20 +23,17 @@ from outbox_relay.channels.base import (
     readable_certificate,
     timeout_with_grace,
 )
+from outbox_relay.channels.http_client import cause_of, open_client, proxy_for
 from outbox_relay.failures.http import retry_after_header
-from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, root_cause
+from outbox_relay.failures.network import LONGEST_ERROR, connection_failure
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 from shared.texts import printable
-from shared.urls import is_web_url
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_CONNECT_SECONDS = 5.0
 LONGEST_BODY_SECONDS = 2.0
 LONGEST_BODY_BYTES = 16 * 1024
-LONGEST_IDLE_SECONDS = 4.0
-"""Servers close idle connections, Node's after five seconds. After this idle time, a session opens a new connection,
-because the server may close the old one just when the relay sends a message."""
 
 NOT_ABOUT_MESSAGE = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that are about our account, our rate or a server behind the gateway, and not about the message."""
@@ -194,24 +190,6 @@ class HttpProvider:
             await session.close()
 
 
-def proxy_for(url: str) -> str | None:
-    """Return the proxy for a URL, as HTTPS_PROXY, ALL_PROXY and NO_PROXY select it, also in lower case.
-
-    Plain HTTP only goes to this machine, so it never goes through a proxy. Raises ConnectionAbortedError if the setting
-    is not the URL of an HTTP proxy.
-    """
-    parts, proxies = urlsplit(url), getproxies()
-    if parts.scheme == "http" or proxy_bypass(parts.netloc):
-        return None
-    proxy = proxies.get("https") or proxies.get("all")
-    if not proxy:
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if not is_web_url(proxy):
-        raise ConnectionAbortedError("HTTPS_PROXY or ALL_PROXY is not a URL with http or https")
-    return proxy
-
-
 class _Response(aiohttp.ClientResponse):
     """A response that remembers its connection after it has ended."""
 
@@ -308,12 +286,12 @@ class HttpSession:
         if self._last_exchange and not self._last_exchange.can_be_followed():
             await self.close()
         if self._client is None:
-            self._client = _client_of(self._provider, proxy_for(request.url))
+            self._client = _client_of(self._provider, request.url)
         self._last_exchange = exchange
         return await exchange.run(self._client, request)
 
     def _failure(self, error: BaseException, *, maybe_accepted: bool) -> Failure:
-        return connection_failure(self._provider.name, _cause_of(error), maybe_accepted=maybe_accepted)
+        return connection_failure(self._provider.name, cause_of(error), maybe_accepted=maybe_accepted)
 
     def _interpret(self, response: HttpResponse) -> Sent | Failure:
         """Interpret the response. A bug in the interpretation must not end the process."""
@@ -330,19 +308,14 @@ class HttpSession:
             await client.close()
 
 
-def _client_of(provider: HttpProvider, proxy: str | None) -> aiohttp.ClientSession:
+def _client_of(provider: HttpProvider, url: str) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_on_writing)
     longest_connect = min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=1, ssl=provider.ssl_context, keepalive_timeout=LONGEST_IDLE_SECONDS, use_dns_cache=False
-        ),
-        headers={"User-Agent": "Signpost", "Accept": "*/*", "Accept-Encoding": "identity"},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=longest_connect),
-        cookie_jar=aiohttp.DummyCookieJar(),  # cookies would link messages to each other and grow with each response
-        auto_decompress=False,
-        proxy=proxy,
+    return open_client(
+        url,
+        provider.ssl_context,
+        aiohttp.ClientTimeout(total=None, sock_connect=longest_connect),
         trace_configs=[trace],
         response_class=_Response,
     )
@@ -350,19 +323,6 @@ def _client_of(provider: HttpProvider, proxy: str | None) -> aiohttp.ClientSessi
 
 async def _on_writing(_client: object, context: Any, _parameters: object) -> None:
     context.trace_request_ctx.submitting()
-
-
-def _cause_of(error: BaseException) -> BaseException:
-    """Return the error beneath aiohttp's, whose own texts repeat the URL, with a proxy's or Kannel's password."""
-    match error:
-        case aiohttp.ClientHttpProxyError():
-            return ConnectionAbortedError(f"HTTP {error.status} from the proxy: {error.message}")
-        case aiohttp.ClientResponseError():
-            return ConnectionAbortedError(f"the response is not HTTP: {error.message}")
-        case aiohttp.InvalidURL():
-            return ConnectionAbortedError("the URL is not valid")
-        case _:
-            return root_cause(error.__cause__ if isinstance(error, aiohttp.ClientError) and error.__cause__ else error)
 
 
 def _without_secrets(sent: Mapping[str, str], content: bytes) -> bytes:

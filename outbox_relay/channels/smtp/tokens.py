@@ -7,18 +7,16 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from threading import Timer
 from typing import Any, TypeGuard
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from outbox_relay.channels.base import readable_certificate
 from outbox_relay.failures.http import retry_after_header
@@ -29,7 +27,7 @@ from shared.log import get_logger
 from shared.texts import printable
 
 REQUEST_SECONDS = 10.0
-"""For each step of the request: connect, send, and each read."""
+"""For each step of the request: connect, and each read."""
 
 LONGEST_REQUEST_SECONDS = 30.0
 """For the whole response. Otherwise a server that sends a byte now and then would block all logins and the end of the
@@ -130,7 +128,8 @@ class TokenSource:
 
     async def _renewed(self) -> Secret:
         if self._renewal is None:
-            # A thread, because the request is rare and blocks. It is not cancelled with the login that waits for it.
+            # A thread, because reading and writing the files blocks. Neither the end of the login that waits for it nor
+            # that of the relay cancels it, because the response may have a new refresh token.
             self._renewal = asyncio.get_running_loop().run_in_executor(None, self._request)
             self._renewal.add_done_callback(self._end_renewal)
         renewal = self._renewal
@@ -161,7 +160,7 @@ class TokenSource:
         form = self._form()
         try:
             with readable_certificate():
-                status, headers, content = _post(self._endpoint.url, form, self._endpoint.ssl_context)
+                status, headers, content = asyncio.run(_post(self._endpoint.url, form, self._endpoint.ssl_context))
         except OSError as error:
             text = connection_failure(self._provider, error, maybe_accepted=False).error
             raise TokenError(f"token request failed: {text}") from error
@@ -253,55 +252,36 @@ def _replace(path: Path, text: str) -> None:
             raise
 
 
-def _post(url: str, form: Mapping[str, str], context: ssl.SSLContext | None) -> tuple[int, Mapping[str, str], bytes]:
-    """POST a form; return status, headers (in lower case) and content. Raises OSError.
+async def _post(
+    url: str, form: Mapping[str, str], context: ssl.SSLContext | None
+) -> tuple[int, Mapping[str, str], bytes]:
+    """POST a form; return status, headers and content. Raises OSError.
 
-    It follows no redirects and uses no proxy.
+    It follows no redirects.
     """
-    from http.client import HTTPConnection, HTTPException, HTTPSConnection  # noqa: PLC0415 - few relays need it
+    # Here, because few relays need them.
+    import aiohttp  # noqa: PLC0415
 
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        connection: HTTPConnection = HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=REQUEST_SECONDS, context=context
-        )
-    else:
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=REQUEST_SECONDS)
+    from outbox_relay.channels.http_client import cause_of, open_client  # noqa: PLC0415
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS, sock_read=REQUEST_SECONDS)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    limit = asyncio.timeout(LONGEST_REQUEST_SECONDS)
     try:
-        connection.connect()
-        with _time_limit(connection.sock):
-            connection.request("POST", parts._replace(scheme="", netloc="").geturl() or "/", urlencode(form), headers)
-            with connection.getresponse() as response:
-                content = response.read(LONGEST_RESPONSE_BYTES)
-        return response.status, {name.lower(): value for name, value in response.headers.items()}, content
-    except HTTPException as error:
-        raise ConnectionResetError(f"the token endpoint sent no HTTP response: {type(error).__name__}") from error
-    finally:
-        connection.close()
-
-
-@contextmanager
-def _time_limit(connection: socket.socket) -> Iterator[None]:
-    """Shut the connection down after LONGEST_REQUEST_SECONDS, and raise TimeoutError."""
-    is_late = False
-
-    def end() -> None:
-        nonlocal is_late
-        is_late = True
-        with suppress(OSError):  # the server has just closed it
-            # Not the method of SSLSocket, which another thread must not call during a read.
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)
-
-    timer = Timer(LONGEST_REQUEST_SECONDS, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-    if is_late:
-        raise TimeoutError("no whole response in time")
+        async with (
+            limit,
+            open_client(url, context, timeout) as client,
+            client.post(url, data=urlencode(form).encode(), headers=headers, allow_redirects=False) as response,
+        ):
+            content = b""
+            while len(content) < LONGEST_RESPONSE_BYTES and (chunk := await response.content.readany()):
+                content += chunk
+            return response.status, response.headers, content
+    except (aiohttp.ClientError, TimeoutError) as error:
+        if limit.expired():
+            raise TimeoutError("no whole response in time") from None
+        cause = cause_of(error)
+        raise (cause if isinstance(cause, OSError) else ConnectionResetError(str(cause))) from error
 
 
 def _json_object(content: bytes) -> Mapping[str, Any]:
@@ -324,7 +304,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: Mapping[str, Any], f
             words = words.replace(form[name], "…")
     text = printable(f"{words or 'the response has no token'} (HTTP {status})")
     if status in _TEMPORARY_STATUSES or error in _TEMPORARY_ERRORS:
-        wait = retry_after_header(headers.get("retry-after"), datetime.now(UTC))
+        wait = retry_after_header(headers.get("Retry-After"), datetime.now(UTC))
         again = f"; try again in {wait.total_seconds():.0f} seconds" if wait else ""
         return TokenError(f"token request failed: {text}{again}")
     return TokenError(f"token refused: {text}")

@@ -14,7 +14,7 @@ from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
-from tests.support.listening import listening
+from tests.support.http_proxy import http_proxy
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.sms_sessions import session_at
 
@@ -248,25 +248,17 @@ async def test_https_goes_through_the_proxy_of_the_environment_unless_no_proxy_n
 
 
 async def test_messages_go_through_a_proxy_that_accepts(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-
-    source = ListSource([an_sms(), an_sms()])
-    async with HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway, listening(tunnel) as port:
+    source, requests = ListSource([an_sms(), an_sms()]), list[str]()
+    async with (
+        HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway,
+        http_proxy(requests) as proxy,
+    ):
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
         async with session_to(gateway, scheme="https+json") as session:
             await session.deliver(source)
     assert [type(result) for result in source.results.values()] == [Sent, Sent]
-    assert gateway.connections == 1
+    assert requests == [f"CONNECT 127.0.0.1:{gateway.port} HTTP/1.1"]
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://us:pw@127.0.0.1:port", "http://[::1"])

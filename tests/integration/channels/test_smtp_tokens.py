@@ -18,7 +18,8 @@ from outbox_relay.failures.network import FailureCategory, category_of
 from outbox_relay.metrics import PROVIDER_FAILURES
 from outbox_relay.model import Failure, FailureClass, Sent
 from tests.support.certificates import Authority
-from tests.support.http_gateway import Silence, answer
+from tests.support.http_gateway import HttpGateway, Silence, answer
+from tests.support.http_proxy import http_proxy
 from tests.support.listening import listening
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer
@@ -186,7 +187,7 @@ async def test_a_refused_request_names_the_reason_but_no_secret(
             answer(400, b'{"error": "temporarily_unavailable"}'),
             "token request failed: temporarily_unavailable (HTTP 400)",
         ),
-        (b"hello\r\n\r\n", "token request failed: the token endpoint sent no HTTP response: BadStatusLine"),
+        (b"hello\r\n\r\n", "token request failed: the response is not HTTP: "),
         (Silence.CLOSE, "token request failed: "),
         (answer(302, Location="https://elsewhere.example/"), "token refused: the response has no token (HTTP 302)"),
         (answer(200, b"[]"), "token refused: the response has no token (HTTP 200)"),
@@ -220,6 +221,29 @@ async def test_the_token_endpoint_proves_its_name(server: SmtpServer, authority:
         async with session_to(server, login=issuer.login(tmp_path)) as session:
             await session.deliver(source)
     assert isinstance(source.result(rendered), Sent)
+
+
+async def test_token_requests_go_through_the_proxy_of_the_environment_unless_no_proxy_names_the_host(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[str] = []
+    async with (
+        token_server(authority.server_context("IP:127.0.0.1")) as issuer,
+        HttpGateway(answer(407)) as refusing,
+        http_proxy(requests) as proxy,
+    ):
+        issuer.trusted = authority.client_context()
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        assert (await issuer.source(tmp_path).current()).value == "token-1"
+        assert requests == [f"CONNECT 127.0.0.1:{issuer.gateway.port} HTTP/1.1"]
+        monkeypatch.setenv("HTTPS_PROXY", f"http://us:pw@127.0.0.1:{refusing.port}")
+        with pytest.raises(TokenError, match=r"^token request failed: HTTP 407 from the proxy: [A-Za-z ]+$"):
+            await issuer.source(tmp_path).current()
+        monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+        with pytest.raises(TokenError, match=r"^token request failed: HTTPS_PROXY or ALL_PROXY is not a URL"):
+            await issuer.source(tmp_path).current()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert (await issuer.source(tmp_path).current()).value == "token-2"
 
 
 async def test_a_login_does_not_wait_for_a_silent_endpoint_for_ever(
