@@ -43,8 +43,8 @@ def resend(
 ) -> None:
     """Add another message in the caller's transaction.
 
-    Earlier ones of the same channel are superseded. Whether the address is taken is decided again. A repeated code keeps
-    its spent attempts.
+    Earlier ones of the same channel are superseded. Whether the address is taken is decided again. A repeated code
+    keeps its spent attempts.
     """
     user = lock_registrant(session, registration_id)
     newest = newest_token(session, user)

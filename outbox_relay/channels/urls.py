@@ -7,9 +7,11 @@ part of a password that was not percent-encoded.
 import os
 import re
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import scrypt
 from importlib.metadata import entry_points
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,6 +37,7 @@ class DeliveryContext:
     ``callback_url`` makes the URLs for receipts, if gateways are to call back. ``store_report`` stores receipts that
     arrive over a provider's own connection. Without it, providers do not take them.
     With ``bounces``, each e-mail has a unique envelope sender instead of ``sender``.
+    ``account`` distinguishes a provider from others of the same kind at its host, if there are any.
     """
 
     sender: str
@@ -42,6 +45,11 @@ class DeliveryContext:
     callback_url: CallbackUrl | None = None
     store_report: StoreReport | None = None
     bounces: BounceAddress | None = None
+    account: str = ""
+
+    def name(self, base: str) -> str:
+        """Return the name of a provider, which begins with ``base``, such as ``smtp:mail.example.org:587``."""
+        return f"{base}#{self.account}" if self.account else base
 
 
 class ProviderUrl(SplitResult):
@@ -141,8 +149,18 @@ def find_scheme(name: str) -> ProviderScheme:
 
 
 def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[CappedProvider, ...]:
-    """Create the channel's providers in the order in which they are tried. Raises ValueError with a predicate."""
-    return tuple(_capped_provider(url.strip(), channel, context) for url in urls.split(","))
+    """Create the channel's providers in the order in which they are tried. Raises ValueError with a predicate.
+
+    The circuit breaker, the rate and pauses belong to a provider's name. So the names of several accounts at one host
+    also show which account it is.
+    """
+    entries = [url.strip() for url in urls.split(",")]
+    providers = [_capped_provider(url, channel, context) for url in entries]
+    count = Counter(each.provider.name for each in providers)
+    return tuple(
+        each if count[each.provider.name] == 1 else _capped_provider(url, channel, _of_account(url, context))
+        for url, each in zip(entries, providers, strict=True)
+    )
 
 
 def check_provider_url(url: str, channel: Channel) -> None:
@@ -186,6 +204,18 @@ def ssl_context(ca: str | None) -> ssl.SSLContext:
         except OSError:
             raise ValueError("has a URL whose ca is not a file of certificates that can be read") from None
     return context
+
+
+def _of_account(url: str, context: DeliveryContext) -> DeliveryContext:
+    """Return the context for one of several accounts at a host: a digest of its URL without password and limits.
+
+    The user may be a key, and a weak one if an operator has chosen it. Operators see the digest, so it is slow to make.
+    """
+    _, parts = _caps(_split(url))
+    place = parts.netloc.rpartition("@")[2]
+    account = parts._replace(netloc=f"{parts.username or ''}@{place}").geturl()
+    digest = scrypt(account.encode(), salt=b"signpost provider", n=2**14, r=8, p=1, dklen=3)
+    return replace(context, account=digest.hex())
 
 
 def _capped_provider(url: str, channel: Channel, context: DeliveryContext) -> CappedProvider:

@@ -9,7 +9,7 @@ RFC 6749 §5.2 for the other errors of token endpoints.
 import re
 from dataclasses import dataclass
 
-SMTP_NAME = re.compile(r"smtps?:.*:(?P<port>[0-9]+)")
+SMTP_NAME = re.compile(r"smtps?:.*:(?P<port>[0-9]+)(?:#.*)?")
 
 
 @dataclass(frozen=True)

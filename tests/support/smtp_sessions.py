@@ -28,8 +28,8 @@ async def session_to(
     bounces: BounceAddress | None = None,
 ) -> AsyncIterator[Session]:
     login = password_login(credentials) if credentials else login
-    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, login, context, smtp_timeout), SENDER, bounces)
-    session = provider.session()
+    server_at = Server(f"smtp:127.0.0.1:{server.port}", "127.0.0.1", server.port, tls, login, context, smtp_timeout)
+    session = SmtpProvider(server_at, SENDER, bounces).session()
     try:
         yield session
     finally:

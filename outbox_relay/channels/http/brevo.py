@@ -136,7 +136,7 @@ class BrevoApi:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url)
+    account = api_account(url, context)
     api = BrevoApi(account.name, account.base_url, account.key, context.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

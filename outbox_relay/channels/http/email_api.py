@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from outbox_relay.channels.http.session import HttpResponse, message_id_in
-from outbox_relay.channels.urls import ProviderUrl, beside_urls, ssl_context
+from outbox_relay.channels.urls import DeliveryContext, ProviderUrl, beside_urls, ssl_context
 from outbox_relay.failures.http import HttpRule, http_rule_for
 from outbox_relay.model import Failure, FailureClass, Sent
 from shared.urls import host_and_port, is_loopback, is_web_url
@@ -41,12 +41,12 @@ class ApiAccount:
     ssl_context: ssl.SSLContext
 
 
-def api_account(url: ProviderUrl, *more_options: str, takes_path: bool = False) -> ApiAccount:
+def api_account(url: ProviderUrl, context: DeliveryContext, *more_options: str, takes_path: bool = False) -> ApiAccount:
     """Read ``scheme://key@host?endpoint=…&key_file=…&ca=…``. Raises ValueError with a predicate."""
     options = url.options("ca", "endpoint", "key_file", *more_options)
     base_url = _base_url(url, options.get("endpoint"))
     account = ApiAccount(
-        name=f"{url.scheme}:{urlsplit(base_url).netloc}",
+        name=context.name(f"{url.scheme}:{urlsplit(base_url).netloc}"),
         base_url=base_url,
         key=_key(url, options.get("key_file")),
         path=url.path.strip("/"),

@@ -55,7 +55,10 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
         raise ValueError("has a http+json URL to another machine: its token would go in clear")
     at = url.netloc.rpartition("@")[2]
     api = GenericJsonApi(
-        f"{url.scheme}:{at}", f"{url.scheme.removesuffix('+json')}://{at}{url.path}", token, context.callback_url
+        context.name(f"{url.scheme}:{at}"),
+        f"{url.scheme.removesuffix('+json')}://{at}{url.path}",
+        token,
+        context.callback_url,
     )
     return HttpProvider(api, ssl_context(options.get("ca")), context.timeout.total_seconds())
 

@@ -106,7 +106,12 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     at, credentials = host_and_port(account.host, account.port or DEFAULT_PORT), account.credentials
     sendsms = f"{account.web_scheme}://{at}{account.path or SENDSMS_PATH}"
     api = KannelApi(
-        f"kannel:{at}", sendsms, credentials.user, credentials.password, account.sender, context.callback_url
+        context.name(f"kannel:{at}"),
+        sendsms,
+        credentials.user,
+        credentials.password,
+        account.sender,
+        context.callback_url,
     )
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

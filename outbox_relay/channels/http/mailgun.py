@@ -113,7 +113,7 @@ def _form(fields: dict[str, str], mail: bytes) -> bytes:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url, takes_path=True)
+    account = api_account(url, context, takes_path=True)
     if not account.path or "/" in account.path:
         raise ValueError("has a mailgun URL whose path is not the sending domain")
     messages = f"{account.base_url}/v3/{account.path}/messages.mime"

@@ -89,7 +89,7 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
         raise ValueError("has a http+mime URL to another machine: its codes would go in clear")
     at = url.netloc.rpartition("@")[2]
     target = f"{url.scheme.removesuffix('+mime')}://{at}{url.path}"
-    api = MimeApi(f"{url.scheme}:{at}", target, _authorization(url), context.sender, context.bounces)
+    api = MimeApi(context.name(f"{url.scheme}:{at}"), target, _authorization(url), context.sender, context.bounces)
     return HttpProvider(api, ssl_context(options.get("ca")), context.timeout.total_seconds())
 
 

@@ -141,7 +141,7 @@ class PostmarkApi:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url, "stream")
+    account = api_account(url, context, "stream")
     api = PostmarkApi(account.name, account.base_url, account.key, account.options.get("stream", "outbound"))
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

@@ -141,7 +141,7 @@ class ResendApi:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url)
+    account = api_account(url, context)
     api = ResendApi(account.name, account.base_url, account.key, context.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

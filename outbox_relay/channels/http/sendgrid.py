@@ -128,7 +128,7 @@ class SendgridApi:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url)
+    account = api_account(url, context)
     api = SendgridApi(account.name, account.base_url, account.key)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

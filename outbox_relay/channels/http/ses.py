@@ -233,7 +233,7 @@ def _region(url: ProviderUrl, option: str | None) -> str:
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
-    account = api_account(url, "region", "configuration_set")
+    account = api_account(url, context, "region", "configuration_set")
     api = SesApi(
         account.name,
         account.base_url,

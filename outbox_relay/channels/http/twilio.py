@@ -120,7 +120,12 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     at, credentials = host_and_port(account.host, account.port), account.credentials
     base_url = f"{account.web_scheme}://{at}"
     api = TwilioApi(
-        f"twilio:{at}", base_url, credentials.user, credentials.password, account.sender, context.callback_url
+        context.name(f"twilio:{at}"),
+        base_url,
+        credentials.user,
+        credentials.password,
+        account.sender,
+        context.callback_url,
     )
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
 

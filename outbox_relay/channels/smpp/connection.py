@@ -17,7 +17,6 @@ from typing import Self
 from outbox_relay.channels.base import readable_certificate, timeout_with_grace
 from outbox_relay.model import RenderedMessage
 from outbox_relay.sms_segments import Alphabet, alphabet_of, encoded, segments_in
-from shared.urls import host_and_port
 
 LONGEST_STEP_SECONDS = 10.0
 UNBIND_SECONDS = 0.5
@@ -209,12 +208,13 @@ TakeDelivery = Callable[[bytes], Awaitable[Status]]
 
 @dataclass(frozen=True)
 class Smsc:
-    """Where and how to bind.
+    """Where and how to bind. ``name`` is what operators see.
 
     ``timeout`` is the limit for one message, in seconds. Other steps have the limit ``step_seconds``, which is never
     longer. ``take_delivery`` handles messages from the SMSC; without it, the relay binds as a transmitter only.
     """
 
+    name: str
     host: str
     port: int
     ssl_context: ssl.SSLContext | None
@@ -223,11 +223,6 @@ class Smsc:
     timeout: float
     enquire_seconds: float = ENQUIRE_SECONDS
     take_delivery: TakeDelivery | None = None
-
-    @property
-    def name(self) -> str:
-        """``smpp:host:port``."""
-        return f"smpp:{host_and_port(self.host, self.port)}"
 
     @property
     def step_seconds(self) -> float:

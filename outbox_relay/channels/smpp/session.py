@@ -32,6 +32,7 @@ from outbox_relay.metrics import RECEIPTS
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent, StoreReport
 from shared.log import get_logger
 from shared.texts import printable
+from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
 DEFAULT_PORT = 2775
@@ -97,7 +98,7 @@ class SmppProvider:
 
     @property
     def name(self) -> str:
-        """``smpp:host:port``."""
+        """The SMSC's name."""
         return self.smsc.name
 
     def session(self) -> Session:
@@ -262,9 +263,11 @@ def _smpp_provider(url: ProviderUrl, context: DeliveryContext) -> SmppProvider:
         raise ValueError(f"has a smpp URL with a path, or whose from is not 1 to {LONGEST_NUMBER} plain characters")
     if not (_fits(user, LONGEST_SYSTEM_ID) and _fits(password, LONGEST_PASSWORD)):
         raise ValueError(f"has a smpp URL with a user over {LONGEST_SYSTEM_ID} or a password over {LONGEST_PASSWORD}")
+    port = account.port or (DEFAULT_TLS_PORT if account.has_tls else DEFAULT_PORT)
     smsc = Smsc(
+        name=context.name(f"smpp:{host_and_port(account.host, port)}"),
         host=account.host,
-        port=account.port or (DEFAULT_TLS_PORT if account.has_tls else DEFAULT_PORT),
+        port=port,
         ssl_context=account.ssl_context if account.has_tls else None,
         system_id=user,
         password=password,

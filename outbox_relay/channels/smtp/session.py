@@ -58,12 +58,13 @@ class Tls(Enum):
 
 @dataclass(frozen=True)
 class Server:
-    """Where and how to connect.
+    """Where and how to connect. ``name`` is what operators see.
 
     ``timeout`` is the limit for one message, in seconds. Each step before the first message has a limit that is never
     longer.
     """
 
+    name: str
     host: str
     port: int
     tls: Tls
@@ -74,16 +75,6 @@ class Server:
     def __post_init__(self) -> None:
         if self.login and self.tls is Tls.NONE and not is_loopback(self.host):
             raise ValueError("would send credentials in clear over a network")
-
-    @property
-    def name(self) -> str:
-        """``smtp:host:port``, or ``smtps:…`` if encrypted from the start."""
-        return server_name(self.tls, self.host, self.port)
-
-
-def server_name(tls: Tls, host: str, port: int) -> str:
-    """Return the name of a server for operators."""
-    return f"{'smtps' if tls is Tls.IMPLICIT else 'smtp'}:{host_and_port(host, port)}"
 
 
 @dataclass
@@ -112,7 +103,7 @@ class SmtpProvider:
 
     @property
     def name(self) -> str:
-        """``smtp:host:port``."""
+        """The server's name."""
         return self.server.name
 
     def session(self) -> Session:
@@ -400,11 +391,13 @@ def _provider(url: ProviderUrl, options: Mapping[str, str], tls: Tls, context: D
     if url.path.strip("/"):
         raise ValueError(f"has a {url.scheme} URL with a path")
     host, port = url.host(), url.port or (SUBMISSIONS_PORT if tls is Tls.IMPLICIT else SUBMISSION_PORT)
+    name = context.name(f"{url.scheme}:{host_and_port(host, port)}")
     server = Server(
+        name=name,
         host=host,
         port=port,
         tls=tls,
-        login=login_from(url, options, server_name(tls, host, port)),
+        login=login_from(url, options, name),
         ssl_context=None if tls is Tls.NONE else ssl_context(options.get("ca")),
         timeout=context.timeout.total_seconds(),
     )

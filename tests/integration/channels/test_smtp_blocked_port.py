@@ -22,7 +22,8 @@ async def test_a_port_without_any_response_may_be_blocked_by_the_platform() -> N
             waiting = ending.enter_context(socket.socket())
             waiting.settimeout(0)
             waiting.connect_ex((host, port))
-        provider = SmtpProvider(Server(host, port, Tls.NONE, None, None, SHORT_TIMEOUT), SENDER)
+        name = f"smtp:{host}:{port}#3f9ac1"  # one of several accounts
+        provider = SmtpProvider(Server(name, host, port, Tls.NONE, None, None, SHORT_TIMEOUT), SENDER)
         with pytest.raises(ProviderDownError) as caught:
             await provider.session().deliver(ListSource([a_message()]))
     assert caught.value.failure.error == "could not connect in time"

@@ -159,5 +159,5 @@ async def test_auth_login_is_used_if_plain_is_not_offered() -> None:
 
 def test_unencrypted_credentials_are_sent_to_loopback_only() -> None:
     with pytest.raises(ValueError, match="in clear"):
-        Server("mail.example.org", 25, Tls.NONE, password_login(CREDENTIALS), None, 1.0)
-    assert Server("127.0.0.1", 25, Tls.NONE, password_login(CREDENTIALS), None, 1.0).login
+        Server("smtp:mail.example.org:25", "mail.example.org", 25, Tls.NONE, password_login(CREDENTIALS), None, 1.0)
+    assert Server("smtp:127.0.0.1:25", "127.0.0.1", 25, Tls.NONE, password_login(CREDENTIALS), None, 1.0).login

@@ -11,9 +11,11 @@ from uuid import uuid4
 import pytest
 
 from outbox_relay.channels.base import CappedProvider, Session
+from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.model import WITHOUT_CAPS, Caps, Failure, FailureClass, Rate
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
+from shared.vocabulary import Channel
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
@@ -99,6 +101,24 @@ def test_no_relay_tries_a_provider_that_another_found_down(outbox: Outbox) -> No
 
     asyncio.run(scenario())
     assert outbox.execute(ROW) == [(1, True, False, "provider")]
+
+
+def test_an_account_that_is_refused_leaves_the_other_one_at_its_host_usable(outbox: Outbox) -> None:
+    urls = "sendgrid://SG.wrong@api.sendgrid.com,sendgrid://SG.right@api.sendgrid.com"
+    accounts = providers_from(urls, Channel.EMAIL, DeliveryContext("no-reply@example.org", timedelta(seconds=20)))
+
+    async def scenario() -> None:
+        pool = ProviderPool(accounts, time.monotonic, connections=8)
+        sync = ProviderStateSync(outbox.database.relay_url, [pool], asyncio.Event())
+        await sync.exchange()
+        pool.providers[0].failed(ASKED_FOR_AN_HOUR)
+        for _ in range(2):
+            await sync.exchange()
+        assert [provider.is_usable() for provider in pool.providers] == [False, True]
+        await sync.close()
+
+    asyncio.run(scenario())
+    assert outbox.execute("select consecutive_opens from providers order by 1") == [(0,), (1,)]
 
 
 def test_the_error_that_opened_a_breaker_is_stored_without_the_recipient(outbox: Outbox) -> None:

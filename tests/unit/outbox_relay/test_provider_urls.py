@@ -63,6 +63,38 @@ def test_a_provider_is_named_without_its_credentials(channel: Channel, url: str,
     assert provider.name == name
 
 
+@pytest.mark.parametrize(
+    ("channel", "one", "other"),
+    [
+        (Channel.EMAIL, "smtp://ann:pw@mail.example.org", "smtp://ben:pw@mail.example.org"),
+        (Channel.EMAIL, f"sendgrid://{SECRET}@api.sendgrid.com", "sendgrid://SG.a.b@api.sendgrid.com"),
+        (Channel.EMAIL, "mailgun://key@api.mailgun.net/a.example", "mailgun://key@api.mailgun.net/b.example"),
+        (Channel.EMAIL, "ses://AKIA1:a@email.eu-west-1.amazonaws.com", "ses://AKIA2:a@email.eu-west-1.amazonaws.com"),
+        (Channel.EMAIL, f"https+mime://{SECRET}@mail.example.org", "https+mime://b@mail.example.org"),
+        (Channel.SMS, f"https+json://{SECRET}@sms.example.org", "https+json://b@sms.example.org"),
+        (Channel.SMS, "twilio://AC1:pw@api.twilio.com?from=1", "twilio://AC2:pw@api.twilio.com?from=1"),
+        (Channel.SMS, "kannel://us:pw@sms.example.org?from=1", "kannel://us:pw@sms.example.org?from=2"),
+        (Channel.SMS, "smpp://us:pw@smsc.example.org?from=1", "smpp://me:pw@smsc.example.org?from=1"),
+    ],
+)
+def test_accounts_at_one_host_have_names_of_their_own(channel: Channel, one: str, other: str) -> None:
+    [alone] = made_from(one, channel)
+    names = [provider.name for provider in made_from(f"{one},{other}", channel)]
+    assert [name.partition("#")[0] for name in names] == [alone.name] * 2
+    assert len(set(names)) == 2
+    assert [provider.name for provider in made_from(f"{other},{one}", channel)] == names[::-1]
+    assert SECRET not in "".join(names)
+
+
+def test_a_new_password_or_limit_does_not_rename_an_account() -> None:
+    other = "smtp://ben:pw@mail.example.org"
+    before, after = (
+        made_from(f"{url},{other}", Channel.EMAIL)[0].name
+        for url in ("smtp://ann:old@mail.example.org", "smtp://ann:new@mail.example.org?rate=14/s")
+    )
+    assert before == after
+
+
 def test_providers_are_tried_in_the_configured_order() -> None:
     providers = made_from("smtps://a.example, smtp://b.example:25 ,console:", Channel.EMAIL)
     assert [provider.name for provider in providers] == ["smtps:a.example:465", "smtp:b.example:25", "console"]
