@@ -39,7 +39,7 @@ class CodeRule:
 
 @dataclass(frozen=True)
 class TextRule:
-    """A row of the table of texts, for codes that do not say what has failed."""
+    """A row of the table of texts, for codes that do not name the failed part."""
 
     pattern: re.Pattern[str]
     cause: BounceCause

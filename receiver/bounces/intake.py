@@ -35,7 +35,7 @@ class Intake:
 
     def _outcome(self, raw: bytes, addresses: Iterable[str]) -> MailOutcome:
         mail = parse(raw)
-        # Before the mail is searched for what it reports, because anybody can send one.
+        # Before the mail is searched for reports, because any sender can forge one.
         named = self._message_of(chain(addresses, quoted_envelope_senders(mail)))
         if named is None:
             return MailOutcome.UNVERIFIED

@@ -85,7 +85,7 @@ def _twilio(token: str) -> Response:
 
 
 def _kannel(token: str) -> Response:
-    # Werkzeug routes HEAD to what takes GET. A scanner or a preview that only looks at a URL must not report.
+    # Werkzeug routes HEAD like GET. A scanner or a preview that only looks at a URL must not report.
     if request.method == "HEAD":
         raise MethodNotAllowed(["GET"])
     message = _message_of(token, Gateway.KANNEL)

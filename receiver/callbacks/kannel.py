@@ -32,7 +32,7 @@ _INVALID_NUMBER = re.compile(r"NACK/(?:11|0x0*b)\b", re.IGNORECASE)
 
 
 def verdict_of(kind: int, answer: str) -> Verdict | None:
-    """Return the meaning of a report, or None for one that is no news. ``answer`` is the SMSC's text, or empty."""
+    """Return the meaning of a report, or None if it has no news. ``answer`` is the SMSC's text, or empty."""
     match kind:
         case Kind.DELIVERED:
             return DELIVERED

@@ -132,7 +132,7 @@ def objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def value_at(value: Any, *path: str | int) -> Any:
-    """Return a value within JSON, or None if there is none."""
+    """Return a value within JSON, or None if it is missing."""
     for step in path:
         if isinstance(value, dict) and isinstance(step, str):
             value = value.get(step)

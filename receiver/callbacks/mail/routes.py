@@ -87,7 +87,7 @@ def _reports(provider: MailProvider, webhook: Webhook, key: bytes) -> list[Deliv
 
 
 def _store(engine: Engine, provider: MailProvider, reports: list[DeliveryReport]) -> None:
-    """Commit all reports or none. Raises a database error, which becomes a 503."""
+    """Commit all reports, or no report. Raises a database error, which becomes a 503."""
     if not reports:
         return
     # In one order, so that two batches with the same events cannot deadlock.
