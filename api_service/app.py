@@ -1,6 +1,8 @@
 """Create the WSGI application from the settings."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -20,6 +22,7 @@ from api_service.routes import (
     activations,
     documentation,
     end_sessions_page,
+    no_organizations,
     password_resets,
     registrations,
     sessions,
@@ -34,6 +37,7 @@ from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
 from shared.db.engine import create_database_engine
 from shared.host import cpu_count
+from shared.vocabulary import Channel
 from shared.web.app import WebApp
 from shared.web.requests import MOST_BYTES_READ
 
@@ -65,14 +69,22 @@ def create_app(settings: ApiSettings) -> Api:
     add_limit_headers(app)
     allow_origins(app, settings.cors_origins)
     handle_problems(app)
-    add_routes(app)
+    add_routes(app, has_organizations=settings.organizations is not Founding.OFF)
     return app
 
 
-def add_routes(app: Flask) -> None:
-    """Register all blueprints."""
-    for routes in ROUTES:
+def add_routes(app: Flask, *, has_organizations: bool = True) -> None:
+    """Register all blueprints. Without organizations, their routes only refuse requests."""
+    for routes in (*ROUTES, *_routes_of_organizations(has_organizations=has_organizations)):
         app.register_blueprint(routes.blueprint)
+
+
+def _routes_of_organizations(*, has_organizations: bool) -> Sequence[ModuleType]:
+    if not has_organizations:
+        return [no_organizations]
+    from api_service.routes import invitation_page, invitations, members  # noqa: PLC0415 - an option
+
+    return [members, invitations, invitation_page]
 
 
 def _services(settings: ApiSettings) -> Services:
@@ -123,13 +135,22 @@ def _services(settings: ApiSettings) -> Services:
         sign_in_watch=SignInWatch(),
         other_hashes=HashPool(OTHER, hash_threads, settings.threads // 2),
         phone_region=settings.phone_default_region,
-        organizations=_organizations(settings.organizations),
+        organizations=_organizations(settings),
     )
 
 
-def _organizations(founding: Founding) -> "Organizations | None":
-    if founding is Founding.OFF:
+def _organizations(settings: ApiSettings) -> "Organizations | None":
+    if settings.organizations is Founding.OFF:
         return None
     from api_service.use_cases.organizations import Organizations  # noqa: PLC0415 - an option
 
-    return Organizations(precede_activation=founding is Founding.BEFORE_ACTIVATION)
+    return Organizations(
+        precede_activation=settings.organizations is Founding.BEFORE_ACTIVATION,
+        invitation_policy=TokenPolicy(
+            lifetimes={Channel.EMAIL: timedelta(seconds=settings.invitation_lifetime_seconds)},
+            attempts=settings.code_attempts,
+            resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),
+            key_id=settings.secret_keys.newest_id,
+        ),
+        keys=settings.secret_keys,
+    )

@@ -28,7 +28,11 @@ class Code(StrEnum):
     RESEND_TOO_SOON = "resend_too_soon"
     ORGANIZATION_FAILED = "organization_failed"
     ORGANIZATION_NOT_READY = "organization_not_ready"
+    NO_ORGANIZATIONS = "no_organizations"
     NOT_A_MEMBER = "not_a_member"
+    ROLE_REQUIRED = "role_required"
+    NOT_INVITED = "not_invited"
+    LAST_OWNER = "last_owner"
     OVERLOADED = "overloaded"
 
 
@@ -140,6 +144,42 @@ class NotAMemberError(ProblemError):
     """The user does not belong to the chosen organization. The response does not reveal whether it exists."""
 
     code = Code.NOT_A_MEMBER
+
+
+class NoOrganizationsError(ProblemError):
+    """ORGANIZATIONS is off."""
+
+    code = Code.NO_ORGANIZATIONS
+
+
+class RoleRequiredError(ProblemError):
+    """The user's role in the organization does not permit this."""
+
+    code = Code.ROLE_REQUIRED
+
+
+class LastOwnerError(ProblemError):
+    """The organization would lose its last owner."""
+
+    code = Code.LAST_OWNER
+
+
+class UnknownMemberError(ProblemError):
+    """The organization has no member with this id."""
+
+    code = CommonCode.NOT_FOUND
+
+
+class UnknownInvitationError(ProblemError):
+    """The organization has no open invitation with this id."""
+
+    code = CommonCode.NOT_FOUND
+
+
+class NotInvitedError(ProblemError):
+    """The signed-in user has not proven the invited address. Only the holder of the link sees this."""
+
+    code = Code.NOT_INVITED
 
 
 class InvalidCredentialsError(ProblemError):

@@ -33,6 +33,9 @@ class Limit(StrEnum):
     REGISTRATIONS_PER_ADDRESS = "registrations_per_address"
     ORGANIZATIONS_PER_NETWORK = "organizations_per_network"
     ORGANIZATIONS_IN_TOTAL = "organizations_in_total"
+    INVITATIONS_PER_USER = "invitations_per_user"
+    INVITATIONS_PER_ORGANIZATION = "invitations_per_organization"
+    INVITATIONS_PER_ADDRESS = "invitations_per_address"
     RESENDS_PER_ADDRESS = "resends_per_address"
     CODE_TRIES_PER_ADDRESS = "code_tries_per_address"
     FAILED_LOGINS_PER_NETWORK = "failed_logins_per_network"
@@ -49,6 +52,7 @@ class Per(StrEnum):
     NETWORK = "network"
     ADDRESS = "address"
     USER = "user"
+    ORGANIZATION = "organization"
     SERVICE = "service"
 
 
@@ -107,6 +111,9 @@ RULES: Mapping[Limit, Rule] = {
         " create a database.",
         "100/day",
     ),
+    Limit.INVITATIONS_PER_USER: Rule(Per.USER, "Invitations by one user.", "50/day"),
+    Limit.INVITATIONS_PER_ORGANIZATION: Rule(Per.ORGANIZATION, "Invitations to one organization.", "200/day"),
+    Limit.INVITATIONS_PER_ADDRESS: Rule(Per.ADDRESS, "Invitations of one address, by all organizations.", "5/day"),
     Limit.RESENDS_PER_ADDRESS: Rule(
         Per.ADDRESS, "Resends to one address; RESEND_COOLDOWN_SECONDS is between them.", "5/day"
     ),
@@ -172,7 +179,7 @@ update public.rate_limits as stored set hits = trim_array(hits, least(1, cardina
 
 @dataclass(frozen=True)
 class Subject:
-    """The subject of a limit: a network, the hash of an address, a user, or the whole service."""
+    """The subject of a limit: a network, the hash of an address, a user, an organization, or the whole service."""
 
     limit: Limit
     name: str = field(repr=False)

@@ -149,6 +149,7 @@ class ApiSettings:
     profile_schema: ProfileSchema | None
     unconfirmed_access: UnconfirmedAccess
     organizations: Founding
+    invitation_lifetime_seconds: int
     limits: Mapping[Limit, Windows]
     log_level: str
 
@@ -349,6 +350,13 @@ class ApiSettingsSchema(SettingsSchema):
         " or `before_activation`, where the code is sent once the database works.",
         unit="mode",
         default=Founding.OFF,
+    )
+    invitation_lifetime_seconds = Whole(
+        "INVITATION_LIFETIME_SECONDS",
+        "How long an invitation to an organization can be accepted.",
+        unit="seconds",
+        default=MAX_EMAIL_LIFETIME_SECONDS,
+        bounds=(60, MAX_EMAIL_LIFETIME_SECONDS),
     )
     rate_limits = Switch(
         "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True

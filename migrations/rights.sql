@@ -22,17 +22,18 @@ $$;
 -- signpost_api
 grant usage on schema public to signpost_api;
 grant select on
-    alembic_version, idempotency_keys, organization_members, rate_limits, security_events, seen_clients, sessions, tokens,
+    alembic_version, idempotency_keys, organization_invitations, organization_members, rate_limits, security_events, seen_clients, sessions, tokens,
     users, wrong_passwords
     to signpost_api;
 grant insert on
-    idempotency_keys, outbox_messages, rate_limits, security_events, seen_clients, sessions, tokens, users,
-    wrong_passwords
+    idempotency_keys, organization_invitations, outbox_messages, rate_limits, security_events, seen_clients, sessions,
+    tokens, users, wrong_passwords
     to signpost_api;
 grant update on rate_limits, tokens, users to signpost_api;
-grant delete on seen_clients, sessions, wrong_passwords to signpost_api;
+grant delete on organization_members, seen_clients, sessions, wrong_passwords to signpost_api;
 grant update (last_seen_at) on seen_clients to signpost_api;
 grant update (expires_at, last_used_at, organization_id, refresh_hash) on sessions to signpost_api;
+grant update (role) on organization_members to signpost_api;
 grant update (in_a_row, last_at) on wrong_passwords to signpost_api;
 grant insert (country, database_name, founder_id, id, is_decoy, name, status) on organizations to signpost_api;
 grant select (checked_at, country, created_at, failed_at, founder_id, health, id, name, ready_at, status)
@@ -44,6 +45,7 @@ grant select (attempt, channel, created_at, dead_reason, due_at, expires_at, los
 grant select (message_id, reported_at, state) on delivery_states to signpost_api;
 grant select (channels, seen_at) on relays to signpost_api;
 grant execute on function
+    signpost_accept_invitation(uuid,uuid), signpost_end_invitation(uuid),
     signpost_enqueue_repair(uuid,uuid,boolean), signpost_erase(uuid,jsonb), signpost_messages_of(uuid),
     signpost_supersede(uuid,uuid)
     to signpost_api;

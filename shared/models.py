@@ -135,8 +135,9 @@ class User(Base):
 class Token(Base):
     """A right to do one thing once. Code and link are derived from its id and never stored.
 
-    Tokens for password resets and address changes have a keyed hash of the address in ``address_id``. So they can be
-    found and counted even if the address has no account, in which case ``user_id`` is null.
+    Tokens for password resets, address changes and invitations have a keyed hash of the address in ``address_id``. So
+    they can be found and counted even if the address has no account, in which case ``user_id`` is null. An invitation
+    never has a user.
     """
 
     __tablename__ = "tokens"
@@ -357,6 +358,17 @@ class OrganizationMember(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[MemberRole]
     joined_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class OrganizationInvitation(Base):
+    """An open invitation. Its token has the same id, and the invited address as ``new_address``."""
+
+    __tablename__ = "organization_invitations"
+
+    id: Mapped[UUID] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
+    role: Mapped[MemberRole]
+    invited_by: Mapped[UUID]
 
 
 class OrganizationStep(Base):

@@ -33,6 +33,7 @@ class LinkUse(Enum):
 
     ACTIVATE = b"signpost/link/1"
     END_SESSIONS = b"signpost/end-sessions/1"
+    ACCEPT_INVITATION = b"signpost/invitation/1"
 
 
 class UnknownKeyError(LookupError):

@@ -128,6 +128,7 @@ class Purpose(StrEnum):
     DECOY = "decoy"
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a purpose
     ADDRESS_CHANGE = "address_change"
+    INVITATION = "invitation"
 
 
 class UserStatus(StrEnum):

@@ -29,6 +29,7 @@ class Tag(StrEnum):
     SESSIONS = "Sessions"
     PASSWORDS = "Forgotten passwords"
     USER = "The signed-in user"
+    ORGANIZATIONS = "Organizations"
     PAGES = "Pages"
 
 

@@ -101,6 +101,11 @@ def by_user(limit: Limit, user_id: UUID) -> Subject:
     return Subject(limit, user_id.hex)
 
 
+def by_organization(limit: Limit, organization_id: UUID) -> Subject:
+    """Return an organization as a subject."""
+    return Subject(limit, organization_id.hex)
+
+
 def by_addresses(limit: Limit, *canonical: str) -> list[Subject]:
     """Return these addresses as subjects."""
     return [services().limiter.address(limit, address) for address in canonical]

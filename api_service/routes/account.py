@@ -22,7 +22,14 @@ from api_service.schemas.requests import (
     NewPhoneSchema,
     StrictSchema,
 )
-from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema, organizations_member
+from api_service.schemas.responses import (
+    CodeSentSchema,
+    ExportSchema,
+    InvitationsSchema,
+    StatusSchema,
+    UserSchema,
+    organizations_member,
+)
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
@@ -158,9 +165,11 @@ def get_export(current_user: CurrentUser) -> Response:
     with services().sessions.begin() as session:
         data = collect(session, current_user.user_id)
         organizations = _organizations_of(session, current_user.user_id)
+        invitations = _invitations_about(session, data.user)
     sessions = [one | {"is_current": one["id"] == current_user.session_id} for one in data.sessions]
     document = ExportSchema.instance().dump(vars(data) | {"sessions": sessions})
     document["user"] |= organizations
+    document |= invitations
     response = jsonify(document)
     response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
     return response
@@ -176,7 +185,8 @@ def get_export(current_user: CurrentUser) -> Response:
 @authenticated
 def delete_me(current_user: CurrentUser) -> Response:
     """Erase the user."""
-    reauthentication = _reauthenticate_to_erase(current_user)
+    body = read_body(EraseSchema(), may_be_empty=True)
+    reauthentication = reauthenticate(current_user, body.get("password"))
     in_transaction(services().sessions, lambda session: erase(session, reauthentication, services().keys))
     return StatusSchema.response({"status": "erased"}, HTTPStatus.ACCEPTED)
 
@@ -188,6 +198,22 @@ def _shown(session: Session, user: User) -> Response:
 def _organizations_of(session: Session, user_id: UUID) -> dict[str, Any]:
     organizations = services().organizations
     return organizations_member(organizations.of_user(session, user_id)) if organizations else {}
+
+
+def reauthenticate(current_user: CurrentUser, password: str | None) -> Reauthentication:
+    """Check the password, or without one, that the session is fresh."""
+    if password is None:
+        return reauthenticate_by_fresh_session(services().sessions, current_user)
+    with services().other_hashes.admit():
+        return _reauthenticate(current_user, password)
+
+
+def _invitations_about(session: Session, user: User) -> dict[str, Any]:
+    organizations = services().organizations
+    if organizations is None:
+        return {}
+    found = {"invitations": organizations.invitations_about(session, user)}
+    return dict(InvitationsSchema.instance().dump(found))
 
 
 def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthentication:
@@ -202,14 +228,6 @@ def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthenticatio
     )
     refund(tries)
     return reauthentication
-
-
-def _reauthenticate_to_erase(current_user: CurrentUser) -> Reauthentication:
-    body = read_body(EraseSchema(), may_be_empty=True)
-    if "password" in body:
-        with services().other_hashes.admit():
-            return _reauthenticate(current_user, body["password"])
-    return reauthenticate_by_fresh_session(services().sessions, current_user)
 
 
 def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:

@@ -221,6 +221,40 @@ class UserSchema(ResponseSchema):
     )
 
 
+class MemberSchema(ResponseSchema):
+    """A member of an organization."""
+
+    user_id = _id("the id of the user")
+    full_name = _text("the user's name", "Ada Lovelace", allow_none=True)
+    email = _text("the proven address; null for members who are neither owner nor admin", None, allow_none=True)
+    phone = _text("likewise", None, allow_none=True)
+    role = _enum(MemberRole, "the member's role")
+    joined_at = _timestamp("when the user joined")
+
+
+class MembersSchema(ResponseSchema):
+    """All members of an organization."""
+
+    members = fields.List(fields.Nested(MemberSchema), required=True)
+
+
+class InvitationSchema(ResponseSchema):
+    """An invitation that was not accepted. It does not show whether the address has an account."""
+
+    id = _id("the id of the invitation")
+    organization_id = _id("the id of the organization")
+    email = _text("the invited address", "bea@example.org")
+    role = _enum([MemberRole.ADMIN, MemberRole.MEMBER], "the role that it gives")
+    created_at = _timestamp("when it was sent")
+    expires_at = _timestamp("when its code and link expire")
+
+
+class InvitationsSchema(ResponseSchema):
+    """Invitations that were not accepted."""
+
+    invitations = fields.List(fields.Nested(InvitationSchema), required=True)
+
+
 class ExportedUserSchema(UserSchema):
     """The user, with everything stored."""
 
@@ -252,7 +286,7 @@ class ExportedEventSchema(ResponseSchema):
 class ExportedTokenSchema(ResponseSchema):
     """A code or link that was sent, without its secret."""
 
-    purpose = _enum([one for one in Purpose if one is not Purpose.DECOY], "its purpose")
+    purpose = _enum([one for one in Purpose if one not in (Purpose.DECOY, Purpose.INVITATION)], "its purpose")
     channel = _enum(Channel, "the channel of its message")
     new_address = _text("the new address that it proves, if any", None, allow_none=True)
     attempts_left = _number("the remaining attempts", 5)
@@ -274,6 +308,10 @@ class ExportSchema(ResponseSchema):
     seen_clients = fields.List(fields.Nested(ExportedClientSchema), required=True)
     security_events = fields.List(fields.Nested(ExportedEventSchema), required=True)
     messages = fields.List(fields.Dict(), required=True, metadata={"description": "with delivery errors and reports"})
+    invitations = fields.List(
+        fields.Nested(InvitationSchema),
+        metadata={"description": "sent, or received at a proven address; missing if ORGANIZATIONS is `off`"},
+    )
 
     @post_dump
     def _with_public_templates(self, document: dict[str, Any], **_more: Any) -> dict[str, Any]:
@@ -305,6 +343,13 @@ class ActivationFormSchema(ResponseSchema):
 
     token = _text("the token of the link", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
     password = fields.String(metadata={"description": "the registration's password, if the page asked for it"})
+
+
+class InvitationFormSchema(ResponseSchema):
+    """The form of the invitation page's first button."""
+
+    token = _text("the token of the link", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
+    password = fields.String(metadata={"description": "the password of a new account, if the page asked for it"})
 
 
 class LinkFormSchema(ResponseSchema):

@@ -1,4 +1,4 @@
-"""Codes that reset a password or prove a new address.
+"""Codes that reset a password, prove a new address or accept an invitation.
 
 Reset tokens are found by a hash of the address (``address_id``). So a token for an address without an account, a
 decoy, costs the same statements as any other.
@@ -113,7 +113,8 @@ def add(session: Session, wanted: CodeRequest, keys: SecretKeys, policy: TokenPo
 
 def new_address(wanted: CodeRequest) -> str | None:
     """Return the address that the code proves, if any."""
-    return wanted.address.deliverable if wanted.purpose is Purpose.ADDRESS_CHANGE else None
+    proves_address = wanted.purpose in (Purpose.ADDRESS_CHANGE, Purpose.INVITATION)
+    return wanted.address.deliverable if proves_address else None
 
 
 def message_with(

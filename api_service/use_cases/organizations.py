@@ -14,10 +14,12 @@ from sqlalchemy import ColumnElement, Engine, func, insert, literal, select, tex
 from sqlalchemy.orm import Session
 
 from api_service.errors import NotAMemberError, OrganizationFailedError, ResendTooSoonError
+from api_service.use_cases.invitations import Invitation, invitations_about
 from shared.db.engine import DATABASE_FAILURES
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
 from shared.models import Organization, OrganizationMember, User
+from shared.secrets import SecretKeys
 from shared.vocabulary import (
     RELAY_ALIVE_SECONDS,
     HealthStatus,
@@ -31,7 +33,7 @@ from shared.vocabulary import (
 
 if TYPE_CHECKING:
     from api_service.use_cases.register import NewOrganization
-    from api_service.use_cases.tokens import IssuedToken
+    from api_service.use_cases.tokens import IssuedToken, TokenPolicy
     from api_service.use_cases.users import NewUser
 
 MAX_PROVISIONING_ATTEMPTS = 8
@@ -71,6 +73,8 @@ class Organizations:
     """
 
     precede_activation: bool
+    invitation_policy: "TokenPolicy"
+    keys: SecretKeys
 
     def found(
         self, session: Session, organization: "NewOrganization", user: "NewUser", token: "IssuedToken", code: NewMessage
@@ -113,6 +117,10 @@ class Organizations:
     def of_user(self, session: Session, user_id: UUID) -> list[OrganizationView]:
         """Return all organizations of the user, in the order of joining."""
         return [OrganizationView(**row) for row in session.execute(_of(user_id)).mappings()]
+
+    def invitations_about(self, session: Session, user: User) -> list[Invitation]:
+        """Return the invitations that the user has sent or received."""
+        return invitations_about(session, user, self.keys)
 
     def current(self, session: Session, user_id: UUID, last_id: UUID | None) -> OrganizationView | None:
         """Return the organization that the session's last token named, if the user still belongs to it.

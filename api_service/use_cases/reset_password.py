@@ -141,11 +141,11 @@ def lock_owner(session: Session, token: Token, address: Address) -> User:
     return lock_user(session, (User.id == token.user_id) & holds_it_still, otherwise=InvalidOrExpiredError())
 
 
-def reject_own_address(user: User, new_password: str) -> None:
+def reject_own_address(user: User, new_password: str, pointer: str = "#/new_password") -> None:
     """Raise ValidationFailedError if the new password is one of the account's addresses."""
     addresses = [address_of(user, channel) for channel in Channel]
     if any(is_address(new_password, address) for address in addresses if address):
-        raise ValidationFailedError([Violation("#/new_password", ViolationCode.IS_THE_ADDRESS)])
+        raise ValidationFailedError([Violation(pointer, ViolationCode.IS_THE_ADDRESS)])
 
 
 def set_password(session: Session, user: User, password_hash: str, *, except_session: UUID | None = None) -> None:

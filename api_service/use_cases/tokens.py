@@ -195,7 +195,7 @@ def _template_for(purpose: Purpose) -> Template:
             return Template("activation")
         case Purpose.DECOY:
             return Template("account_exists")
-        case Purpose.PASSWORD_RESET | Purpose.ADDRESS_CHANGE:
+        case Purpose.PASSWORD_RESET | Purpose.ADDRESS_CHANGE | Purpose.INVITATION:
             raise ValueError("such a token is none of a registration's")
 
 

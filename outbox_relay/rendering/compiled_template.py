@@ -58,6 +58,7 @@ class Value(StrEnum):
     TIME = "time"
     EVENTS = "events"
     END_LINK = "end_link"
+    INVITATION_LINK = "invitation_link"
     DEAD = "dead"
     CAUSES = "causes"
 
@@ -174,6 +175,10 @@ def _end_link(values: RenderValues) -> bytes:
     return link_token_for(values.message.id, _key(values), LinkUse.END_SESSIONS).encode()
 
 
+def _invitation_link(values: RenderValues) -> bytes:
+    return link_token_for(*_token_and_key(values), LinkUse.ACCEPT_INVITATION).encode()
+
+
 def _dead(values: RenderValues) -> bytes:
     return str(dead_count(values.message.payload)).encode()
 
@@ -240,6 +245,8 @@ FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
     (OutputContext.TEXT, Value.END_LINK): _end_link,
     (OutputContext.HTML, Value.END_LINK): _end_link,
     (OutputContext.SMS, Value.END_LINK): _end_link,
+    (OutputContext.TEXT, Value.INVITATION_LINK): _invitation_link,
+    (OutputContext.HTML, Value.INVITATION_LINK): _invitation_link,
     (OutputContext.TEXT, Value.DEAD): _dead,
     (OutputContext.HTML, Value.DEAD): _dead,
     (OutputContext.SMS, Value.DEAD): _dead,

@@ -118,6 +118,9 @@ class Renderer:
             placeholders["link"] = activation_link(self._public_url, placeholder(context, Value.LINK))
         if Value.END_LINK in values:
             placeholders["end_link"] = end_sessions_link(self._public_url, placeholder(context, Value.END_LINK))
+        if Value.INVITATION_LINK in values:
+            token = placeholder(context, Value.INVITATION_LINK)
+            placeholders["invitation_link"] = invitation_link(self._public_url, token)
         if Value.NAME in values and not variant.has_name:
             placeholders["name"] = None
         return placeholders
@@ -131,6 +134,11 @@ def activation_link(public_url: str, link_token: str) -> str:
 def end_sessions_link(public_url: str, link_token: str) -> str:
     """Return the URL of the page with the button that ends all sessions."""
     return f"{public_url}/end-sessions?token={link_token}"
+
+
+def invitation_link(public_url: str, link_token: str) -> str:
+    """Return the URL of the page with the button that accepts an invitation."""
+    return f"{public_url}/invitation?token={link_token}"
 
 
 def _without_unused_name(variant: TemplateVariant) -> TemplateVariant:

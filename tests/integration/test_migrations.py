@@ -91,6 +91,7 @@ CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("suppressions", "reason"): SuppressionReason,
     ("hourly_stats", "status"): set(Status) - {Status.PENDING},
     ("operator_tokens", "scopes"): Scope,
+    ("organization_invitations", "role"): set(MemberRole) - {MemberRole.OWNER},
     ("organization_members", "role"): MemberRole,
     ("organizations", "status"): OrganizationStatus,
     ("outbox_messages", "channel"): CHANNELS,

@@ -17,6 +17,7 @@ NOWHERE = {
     "DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost",
     "SECRET_KEYS": SECRET_KEYS,
     "PUBLIC_URL": PUBLIC_URL,
+    "ORGANIZATIONS": "after_activation",
 }
 
 

@@ -43,7 +43,8 @@ response = client.post("/v1/registrations", json=body)
 assert client.get(response.headers["Location"]).status_code == 200
 assert client.post("/v1/sessions", json=body).status_code == 403
 app.close()
-print(*sorted(name for name in sys.modules if {"organizations", "provisioning", "tenants"} & set(name.split("."))))
+option = {"invitations", "members", "organizations", "provisioning", "tenants"}
+print(*sorted(name for name in sys.modules if option & set(name.split("."))))
 """
 
 
@@ -67,7 +68,12 @@ def test_without_organizations_the_field_is_refused_and_no_module_is_loaded(data
             assert response.json["errors"][0]["code"] == "no_organizations"
         assert api.count_rows() == (0, 0, 0)
     assert loaded(database, "off") == []
-    assert loaded(database, "after_activation") == ["api_service.use_cases.organizations"]
+    assert loaded(database, "after_activation") == [
+        "api_service.routes.invitations",
+        "api_service.routes.members",
+        "api_service.schemas.invitations",
+        *(f"api_service.use_cases.{name}" for name in ("invitations", "members", "organizations")),
+    ]
 
 
 def loaded(database: Database, mode: str) -> list[str]:

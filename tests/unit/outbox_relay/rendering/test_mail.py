@@ -28,7 +28,7 @@ from outbox_relay.rendering.compiled_template import (
     quoted,
     quoted_html,
 )
-from outbox_relay.rendering.renderer import Renderer, activation_link, end_sessions_link
+from outbox_relay.rendering.renderer import Renderer, activation_link, end_sessions_link, invitation_link
 from outbox_relay.rendering.values import (
     RenderingError,
     causes_in_html,
@@ -225,6 +225,9 @@ def directly_rendered(message: ClaimedMessage, file: str) -> str:
         "expires": time_text(message.expires_at, message.locale, message.channel),
         "time": time_text(message.created_at, message.locale, message.channel),
         "end_link": end_sessions_link(PUBLIC_URL, link_token_for(message.id, KEY, LinkUse.END_SESSIONS)),
+        "invitation_link": invitation_link(
+            PUBLIC_URL, link_token_for(message.token_id, KEY, LinkUse.ACCEPT_INVITATION)
+        ),
         "events": events_for(file, message.locale).replace("\r", ""),
         "dead": str(A_DIGEST["dead"]),
         "causes": causes_for(file).replace("\r", ""),
