@@ -20,13 +20,30 @@ from devstack.ports import LOOPBACK, free_ports
 
 CHANCE = 1e-4
 """How often two samples of the same distribution differ by more than the distance that counts as chance."""
-PASSWORD, WRONG = "correct horse battery staple", "a wrong password"
+PASSWORD, WRONG, OF_ACCOUNTS = "correct horse battery staple", "a wrong password", "the password of the account"
 TAKEN, FREE = "taken", "free"
-SETTINGS: dict[str, Any] = {"UNCONFIRMED_ACCESS": "limited", "RESEND_COOLDOWN_SECONDS": "0", "API_WORKERS": "1"}
+OWNER = "owner1@example.org"
+"""The attacker may also be the owner of an organization."""
+SETTINGS: dict[str, Any] = {
+    "UNCONFIRMED_ACCESS": "limited",
+    "RESEND_COOLDOWN_SECONDS": "0",
+    "API_WORKERS": "1",
+    "ACCESS_TOKEN_LIFETIME_SECONDS": "3600",
+    "ORGANIZATIONS": "after_activation",
+}
 ACCOUNTS = """
 insert into users (id, status, email, email_canonical, email_verified_at, activated_at, password_hash, locale)
 select gen_random_uuid(), 'active', email, email, now(), now(), %s, 'en'
   from (select %s || number || '@example.org' as email from generate_series(1, %s) as number) as emails
+"""
+
+ORGANIZATION = """
+with organization as (
+    insert into organizations (id, name, founder_id, database_name, status, health)
+    select gen_random_uuid(), 'Clinic', id, 'org_of_nobody', 'ready', 'healthy' from users where email = %s
+    returning id, founder_id)
+insert into organization_members (organization_id, user_id, role) select id, founder_id, 'owner' from organization
+returning organization_id
 """
 
 Milliseconds = dict[str, list[float]]
@@ -71,14 +88,16 @@ def enumeration(testbed: Testbed, *, quick: bool) -> Report:
 def _measure(testbed: Testbed, setup: Setup, rounds: int) -> tuple[Milliseconds, Milliseconds]:
     testbed.truncate()
     with testbed.connect() as connection:
-        password_hash = setup.hasher.hash("the password of the account")
+        password_hash = setup.hasher.hash(OF_ACCOUNTS)
         connection.execute(ACCOUNTS, [password_hash, TAKEN, setup.warm_up + rounds])
+        connection.execute(ACCOUNTS, [password_hash, "owner", 1])
+        [organization_id] = connection.execute(ORGANIZATION, [OWNER]).fetchone() or ()
         connection.execute("vacuum analyze")
     port = free_ports().api
     taken: Milliseconds = defaultdict(list)
     free: Milliseconds = defaultdict(list)
     with testbed.running(testbed.api(port, setup.module, **SETTINGS)):
-        attacker = Attacker(port)
+        attacker = Attacker(port, str(organization_id))
         for number in range(1, setup.warm_up + rounds + 1):
             # In random order, so that neither profits from work that the other left to the database.
             for name, times in random.sample([(TAKEN, taken), (FREE, free)], 2):
@@ -93,10 +112,14 @@ class Attacker:
     """A client that times its requests."""
 
     port: int
+    organization_id: str
     _connection: HTTPConnection = field(init=False)
+    _access_token: str = field(init=False)
 
     def __post_init__(self) -> None:
         self._connection = HTTPConnection(LOOPBACK, self.port, timeout=30)
+        _, session = self._send("POST", "/v1/sessions", 201, {"email": OWNER, "password": OF_ACCOUNTS})
+        self._access_token = session["access_token"]
 
     def ask_about(self, email: str) -> dict[str, float]:
         """Return the milliseconds of each request about an address."""
@@ -115,7 +138,19 @@ class Attacker:
         times["refused export"], _ = self._send("GET", "/v1/me/export", 403, access_token=session["access_token"])
         times["sign-in"], _ = self._send("POST", "/v1/sessions", 201, own)
         times["resend"], _ = self._send("POST", f"/v1/registrations/{registration['id']}/resend", 202, {})
+        times |= self._invite(email)
         times["sign-out"], _ = self._send("DELETE", "/v1/sessions/current", 204, access_token=session["access_token"])
+        return times
+
+    def _invite(self, email: str) -> dict[str, float]:
+        """Return the milliseconds of each request about an invitation of an address, and revoke it."""
+        path, own = f"/v1/organizations/{self.organization_id}/invitations", {"access_token": self._access_token}
+        times = {}
+        times["invitation"], invitation = self._send("POST", path, 202, {"email": email, "role": "member"}, **own)
+        guess = {"email": email, "password": PASSWORD, "code": "no code"}
+        times["wrong invitation code"], _ = self._send("POST", "/v1/invitations/register", 400, guess)
+        times["list of invitations"], _ = self._send("GET", path, 200, **own)
+        times["revocation"], _ = self._send("DELETE", f"{path}/{invitation['id']}", 204, **own)
         return times
 
     def _send(
