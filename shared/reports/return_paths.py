@@ -125,7 +125,7 @@ def _callback_mac(gateway: Gateway, named: str, key: bytes) -> str:
 def _hash(key: bytes, letters: int, purpose: bytes) -> Callable[[str], str]:
     """Return a keyed hash for one purpose, in letters of base32.
 
-    The key is the start of the text, and not BLAKE2's parameter, which is padded to a block of its own (RFC 7693 §2.9).
+    The key is the start of the text, and not BLAKE2's parameter, which is padded to a block of its own (RFC 7693 §3.3).
     Without the padding, it is a MAC as well, since BLAKE2 has no length extension, and takes two thirds of the time.
     """
     keyed = blake2b(key, digest_size=letters, person=purpose)
