@@ -29,6 +29,7 @@ CONNECTIONS = 8
 POLL_SECONDS = 0.05
 TABLES = (
     "users",
+    "organization_invitations",
     "organization_members",
     "seen_clients",
     "sessions",
