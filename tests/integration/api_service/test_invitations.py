@@ -14,6 +14,7 @@ from outbox_relay.rendering.branding import Brand, Branding
 from tests.support.accounts import Account, problem, signed_in
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, shared_api
 from tests.support.databases import Database
+from tests.support.eventually import eventually
 from tests.support.invitations import (
     BEA,
     Team,
@@ -420,3 +421,32 @@ def test_responses_and_their_statements_are_the_same_with_and_without_an_account
         )
     assert seen[0] == seen[1]
     assert seen[0][3].statements
+
+
+REMOVE = "select signpost_remove_organization(%s, false)"
+
+
+def test_an_acceptance_during_the_removal_of_the_organization_fails(
+    api: ApiUnderTest, team: Team, ada: Account
+) -> None:
+    bea = user_of(api, BEA)
+    invitation_id = team.invited(ada)
+    with ThreadPoolExecutor(1) as pool, api.database.connect() as remover:
+        with remover.transaction():
+            remover.execute(REMOVE, [team.id])
+            acceptance = pool.submit(accept_by_link, bea, invitation_id)
+            eventually(lambda: api.count_waiting() == 1)
+        assert problem(acceptance.result()) == NO_CODE
+    assert team.roles() == {}
+
+
+def test_a_member_who_joins_during_the_removal_is_removed_too(api: ApiUnderTest, team: Team, ada: Account) -> None:
+    bea = user_of(api, BEA)
+    invitation_id = team.invited(ada)
+    with ThreadPoolExecutor(1) as pool, api.database.connect() as joiner:
+        with joiner.transaction():
+            joiner.execute("select signpost_accept_invitation(%s, %s)", [invitation_id, bea.id])
+            removal = pool.submit(api.rows, REMOVE, team.id)
+            eventually(lambda: api.count_waiting() == 1)
+        removal.result()
+    assert team.roles() == {}
