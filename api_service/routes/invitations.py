@@ -48,7 +48,7 @@ from shared.web.requests import read_body
 if TYPE_CHECKING:
     from api_service.use_cases.organizations import Organizations
 
-OF_INVITERS = (Code.NOT_A_MEMBER, Code.ROLE_REQUIRED)
+OF_INVITERS = (Code.NOT_A_MEMBER, Code.ROLE_REQUIRED, CommonCode.NOT_FOUND)
 
 blueprint = Blueprint("invitations", __name__, url_prefix="/v1")
 
@@ -108,7 +108,7 @@ def get_invitations(current_user: CurrentUser, organization_id: UUID) -> Respons
 @OperationDoc(
     Tag.ORGANIZATIONS,
     {HTTPStatus.NO_CONTENT: ResponseDoc("The invitation was revoked. Its code and link no longer work.")},
-    problems=(*OF_INVITERS, CommonCode.NOT_FOUND),
+    problems=OF_INVITERS,
 )
 @authenticated
 def delete_invitation(current_user: CurrentUser, organization_id: UUID, invitation_id: UUID) -> Response:

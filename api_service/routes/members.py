@@ -35,7 +35,7 @@ blueprint = Blueprint("members", __name__, url_prefix="/v1/organizations/<uuid:o
 @OperationDoc(
     Tag.ORGANIZATIONS,
     {HTTPStatus.OK: ResponseDoc("The members, in the order of joining.", MembersSchema)},
-    problems=(Code.NOT_A_MEMBER,),
+    problems=(Code.NOT_A_MEMBER, CommonCode.NOT_FOUND),
 )
 @authenticated
 def get_members(current_user: CurrentUser, organization_id: UUID) -> Response:

@@ -37,6 +37,7 @@ def api(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "RESEND_COOLDOWN_SECONDS": "0",
         "PROFILE_SCHEMA": str(file),
         "UNCONFIRMED_ACCESS": "limited",
+        "ORGANIZATIONS": "after_activation",
     }
     with running_api(database, command=HASTY_API, **settings) as api:
         yield api
