@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import example, given
@@ -13,15 +14,20 @@ from tests.support.accounts import ADA, signed_in
 from tests.support.any_json import bodies, headers, many, values
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import fresh_database
+from tests.support.organizations import AFTER_ACTIVATION
 
 OWN = ("password", "email", "phone", "email/confirm", "phone/confirm")
-PATHS = (*(f"/v1/me/{path}" for path in OWN), "/v1/sessions", "/v1/sessions/refresh", "/v1/password-resets/confirm")
+PATHS = (
+    *(f"/v1/me/{path}" for path in OWN),
+    *("/v1/sessions", "/v1/sessions/refresh", "/v1/password-resets/confirm"),
+    *("/v1/invitations/accept", "/v1/invitations/register", f"/v1/organizations/{UUID(int=1)}/invitations"),
+)
 BEARER: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    with fresh_database(cluster) as database, api_on(database) as api:
+    with fresh_database(cluster) as database, api_on(database, **AFTER_ACTIVATION) as api:
         user_id = api.activated(email=ADA, password="known to nobody else")
         BEARER["Authorization"] = f"Bearer {signed_in(api, password='known to nobody else')}"
         before = (api.user(user_id), api.count_rows())

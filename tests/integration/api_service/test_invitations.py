@@ -10,7 +10,10 @@ import jwt
 import pytest
 from werkzeug.test import TestResponse
 
+from operator_console.actions.requeue import requeue
+from outbox_relay.model import Dead, Failure, FailureClass
 from outbox_relay.rendering.branding import Brand, Branding
+from shared.vocabulary import DeadReason
 from tests.support.accounts import Account, problem, signed_in
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, shared_api
 from tests.support.databases import Database
@@ -29,6 +32,7 @@ from tests.support.invitations import (
 from tests.support.keys import KEYS, PUBLIC_URL
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.observed import observed, shape
+from tests.support.operators import AUDIT, console_of
 from tests.support.organizations import AFTER_ACTIVATION, BEFORE_ACTIVATION, CLINIC
 from tests.support.outbox import Outbox
 from tests.support.rendering import SENDER, shared_renderer
@@ -450,3 +454,16 @@ def test_a_member_who_joins_during_the_removal_is_removed_too(api: ApiUnderTest,
             eventually(lambda: api.count_waiting() == 1)
         removal.result()
     assert team.roles() == {}
+
+
+def test_a_requeued_invitation_is_sent_with_the_code_that_it_had(
+    api: ApiUnderTest, team: Team, ada: Account, outbox: Outbox
+) -> None:
+    invitation_id = team.invited(ada)
+    [message] = [one for one in outbox.claim(10) if one.template == "invitation"]
+    outbox.settle([(message, Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 no")))])
+    with console_of(api.database) as sessions, sessions.begin() as session:
+        requeue(session, message.id, AUDIT)
+    [again] = outbox.claim(10)
+    assert (again.id, again.token_id) == (message.id, invitation_id)
+    assert accept(user_of(api, BEA), invitation_id).status_code == 200
