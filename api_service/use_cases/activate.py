@@ -17,6 +17,7 @@ from api_service.use_cases.tokens import (
     count_tries,
     destinations,
     end_tokens,
+    id_in_link,
     living_tokens_of,
     matching_attempt,
     spend_attempt,
@@ -28,7 +29,7 @@ from api_service.use_cases.users import has_same_address, lock_user, notice, pro
 from shared.db.errors import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
-from shared.secrets import SecretKeys, token_id_of_link
+from shared.secrets import LinkUse, SecretKeys
 from shared.templates import Template
 from shared.vocabulary import Channel, Purpose, UserStatus
 
@@ -51,9 +52,7 @@ def confirmed_by_link(
     Anyone who reads the mailbox has the link; only the registration's password identifies the registrant. Hashing
     happens outside transactions.
     """
-    token_id = token_id_of_link(link_token, keys)
-    if token_id is None:
-        raise InvalidOrExpiredError
+    token_id = id_in_link(link_token, keys, LinkUse.ACTIVATE)
     if password is None:
         return Confirmation(token_id, is_by_registrant=False)
     with sessions.begin() as session:
@@ -162,8 +161,7 @@ def decline(session: Session, keys: SecretKeys, link_token: str) -> None:
     Raises InvalidOrExpiredError. After a mistaken decline, a resend restores the registration, but no session. A
     stranger gains only one of the few messages per day that the address may receive.
     """
-    token_id = token_id_of_link(link_token, keys)
-    token = session.get(Token, token_id) if token_id else None
+    token = session.get(Token, id_in_link(link_token, keys, LinkUse.ACTIVATE))
     if token is None:
         raise InvalidOrExpiredError
     is_pending = (User.id == token.user_id) & (User.status == UserStatus.PENDING)

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from api_service.errors import InvalidOrExpiredError
 from api_service.use_cases.security_events import EventKind, forget_clients
 from api_service.use_cases.sessions import end_sessions_of
+from api_service.use_cases.tokens import id_in_link
 from api_service.use_cases.users import is_active, lock_user
 from shared.log import get_logger
 from shared.models import OutboxMessage
-from shared.secrets import LinkUse, SecretKeys, token_id_of_link
+from shared.secrets import LinkUse, SecretKeys
 from shared.templates import Template
 
 LINK_LIFETIME = timedelta(days=7)
@@ -27,8 +28,8 @@ def end_sessions_by_link(session: Session, keys: SecretKeys, link_token: str) ->
     The link may be used again until it expires: a repetition ends what has started since, so that the page is always
     right. The link allows only this. Raises InvalidOrExpiredError.
     """
-    notice_id = token_id_of_link(link_token, keys, LinkUse.END_SESSIONS)
-    user_id = session.scalar(living_notice(notice_id)) if notice_id else None
+    notice_id = id_in_link(link_token, keys, LinkUse.END_SESSIONS)
+    user_id = session.scalar(living_notice(notice_id))
     if user_id is None:
         raise InvalidOrExpiredError
     user = lock_user(session, is_active(user_id), otherwise=InvalidOrExpiredError())

@@ -27,12 +27,19 @@ from api_service.use_cases.activate import retire_others
 from api_service.use_cases.change_address import take_address
 from api_service.use_cases.members import require_inviter
 from api_service.use_cases.reauthentication import lock_signed_in_user
-from api_service.use_cases.tokens import TokenPolicy, count_tries, destinations, matching_attempt, spend_attempt
+from api_service.use_cases.tokens import (
+    TokenPolicy,
+    count_tries,
+    destinations,
+    id_in_link,
+    matching_attempt,
+    spend_attempt,
+)
 from api_service.use_cases.users import Address, is_proven_on, notice, proven_channels, reached_at
 from shared.addresses import canonical_email
 from shared.enqueue import enqueue
 from shared.models import Organization, OrganizationInvitation, Token, User
-from shared.secrets import LinkUse, SecretKeys, token_id_of_link
+from shared.secrets import LinkUse, SecretKeys
 from shared.templates import Template
 from shared.vocabulary import Locale, MemberRole, Purpose, UserStatus
 
@@ -170,10 +177,7 @@ def token_of_code(
 
 def token_of_link(keys: SecretKeys, link_token: str) -> UUID:
     """Return the id of the invitation in the link. Raises InvalidOrExpiredError."""
-    token_id = token_id_of_link(link_token, keys, LinkUse.ACCEPT_INVITATION)
-    if token_id is None:
-        raise InvalidOrExpiredError
-    return token_id
+    return id_in_link(link_token, keys, LinkUse.ACCEPT_INVITATION)
 
 
 def accept(session: Session, current_user: CurrentUser, token_id: UUID) -> UUID:

@@ -18,7 +18,7 @@ from api_service.use_cases.users import Addressed, NewUser, address_of, has_addr
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
-from shared.secrets import SecretKeys, UnknownKeyError, is_code_of
+from shared.secrets import LinkUse, SecretKeys, UnknownKeyError, is_code_of, token_id_of_link
 from shared.templates import Template
 from shared.vocabulary import Channel, Purpose
 
@@ -282,6 +282,14 @@ def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
         return is_code_of(attempt.token_id, keys[attempt.key_id], code)
     except UnknownKeyError:
         return False
+
+
+def id_in_link(link_token: str, keys: SecretKeys, use: LinkUse) -> UUID:
+    """Return the id in a link for that use. Raises InvalidOrExpiredError."""
+    found = token_id_of_link(link_token, keys, use)
+    if found is None:
+        raise InvalidOrExpiredError
+    return found
 
 
 def use_up(session: Session, token: Token, purpose: Purpose) -> None:

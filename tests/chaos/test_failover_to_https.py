@@ -66,8 +66,7 @@ def test_messages_fail_over_from_smtp_to_https_and_back(
         take_turns(smtp, https)
         eventually(lambda: outbox.execute(RETRY_NOW) == [] and outbox.is_all_sent(), seconds=90)
     for message_id, recipient in smtp.accepted() + https.accepted():
-        sink.arrived[message_id] += 1
-        sink.message_ids[recipient].add(message_id)
+        sink.record(recipient, message_id)
     ledger.may_be_copied.update(message_id for (message_id,) in outbox.execute(UNKNOWN))
     tally = conserved(ledger, sink)
     assert (tally.sent, tally.dead, tally.pending, tally.poisoned) == (MESSAGES, 0, 0, 0)

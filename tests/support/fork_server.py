@@ -132,13 +132,13 @@ class _Server:
                     ending.send(str(os.waitstatus_to_exitcode(status)).encode())
 
     def _fork(self, message: bytes, log: int, ending: int) -> None:
-        self._endings[0] = socket.socket(fileno=ending)
         pid = os.fork()
         if pid == 0:
+            os.close(ending)
             self._leave()
             become(message, log)
         os.close(log)
-        self._endings[pid] = self._endings.pop(0)
+        self._endings[pid] = socket.socket(fileno=ending)
         self._endings[pid].send(str(pid).encode())
 
     def _leave(self) -> None:

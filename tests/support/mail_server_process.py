@@ -55,9 +55,7 @@ class WritingSink(MailSink):
         self.reply_seconds = REPLY_SECONDS
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def take(self, recipient: str, content: bytes) -> None:
-        super().take(recipient, content)
-        [message_id] = self.message_ids.pop(recipient)
+    def record(self, recipient: str, message_id: str) -> None:
         os.write(self._file, f"{message_id} {recipient.strip().removeprefix('RCPT TO:').strip('<>')}\n".encode())
 
 
