@@ -106,6 +106,10 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/mypy deploy/bin/signpost-run
 	@$(BIN)/lint-imports
 
+.PHONY: compile
+compile: $(READY) ## compile what tests import, so that their processes do not all do it in a new environment
+	@$(BIN)/pytest --quiet --collect-only tests >/dev/null
+
 .PHONY: check
 check: lint test-all ## lint, and all tests except chaos, interop and packaging
 

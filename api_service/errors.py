@@ -128,7 +128,7 @@ class OverloadedError(NotYetError):
 
 
 class OrganizationFailedError(ProblemError):
-    """The organization of this registration could not be provisioned."""
+    """The organization could not be provisioned. Operators may retry it."""
 
     code = Code.ORGANIZATION_FAILED
 

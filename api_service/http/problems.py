@@ -45,7 +45,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     Code.LAST_OWNER: ProblemType(409, "An organization needs an owner. Make another member an owner first."),
     Code.ALREADY_ACTIVE: ProblemType(409, "The registration has been activated."),
     Code.ADDRESS_TAKEN: ProblemType(409, "Another account has this address."),
-    Code.ORGANIZATION_FAILED: ProblemType(409, "The organization could not be set up. Please register again."),
+    Code.ORGANIZATION_FAILED: ProblemType(409, "The organization could not be set up. Please register it again."),
     CommonCode.BODY_TOO_LARGE: ProblemType(413, "A body has at most 16 KiB."),
     CommonCode.URI_TOO_LONG: ProblemType(414, "The request's first line is too long."),
     CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(415, "The body must be plain application/json."),

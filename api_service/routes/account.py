@@ -180,14 +180,14 @@ def get_export(current_user: CurrentUser) -> Response:
     Tag.USER,
     {HTTPStatus.ACCEPTED: ResponseDoc("The user was erased.", StatusSchema, headers=RATE_LIMIT_HEADERS)},
     body=RequestDoc(EraseSchema, is_required=False),
-    problems=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED),
+    problems=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED, Code.LAST_OWNER),
 )
 @authenticated
 def delete_me(current_user: CurrentUser) -> Response:
     """Erase the user."""
     body = read_body(EraseSchema(), may_be_empty=True)
-    reauthentication = reauthenticate(current_user, body.get("password"))
-    in_transaction(services().sessions, lambda session: erase(session, reauthentication, services().keys))
+    reauthentication, parts = reauthenticate(current_user, body.get("password")), services()
+    in_transaction(parts.sessions, lambda session: erase(session, reauthentication, parts.keys, parts.organizations))
     return StatusSchema.response({"status": "erased"}, HTTPStatus.ACCEPTED)
 
 

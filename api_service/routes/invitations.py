@@ -64,7 +64,7 @@ blueprint = Blueprint("invitations", __name__, url_prefix="/v1")
         )
     },
     body=RequestDoc(InviteSchema),
-    problems=(*OF_INVITERS, Code.TOO_MANY_REQUESTS),
+    problems=(*OF_INVITERS, Code.ORGANIZATION_FAILED, Code.TOO_MANY_REQUESTS),
 )
 @authenticated
 @idempotent

@@ -1,7 +1,7 @@
 """Invite to an organization by e-mail, and accept with the code or the link of the mail.
 
-Inviting reads no account, so it cannot reveal whether the address has one. Code and link prove the address: a new user
-needs no other message. An invitation is valid while its inviter may invite (organization_invitations.sql).
+Inviting reads no account, so it cannot reveal whether the address has one. Code and link prove the address, so a new
+user needs no activation. An invitation is valid while its inviter may invite (organization_invitations.sql).
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import (
     InvalidOrExpiredError,
     NotInvitedError,
+    OrganizationFailedError,
     PasswordRequiredError,
     UnknownInvitationError,
 )
@@ -41,7 +42,7 @@ from shared.enqueue import enqueue
 from shared.models import Organization, OrganizationInvitation, Token, User
 from shared.secrets import LinkUse, SecretKeys
 from shared.templates import Template
-from shared.vocabulary import Locale, MemberRole, Purpose, UserStatus
+from shared.vocabulary import Locale, MemberRole, OrganizationStatus, Purpose, UserStatus
 
 
 class InvitedRole(StrEnum):
@@ -62,7 +63,7 @@ class NewInvitation:
 
 @dataclass(frozen=True)
 class Invitation:
-    """An invitation that was not accepted. It shows nothing about an account, nor about the delivery."""
+    """An open invitation, or one that expired less than a day ago. It shows neither an account nor the delivery."""
 
     id: UUID
     organization_id: UUID
@@ -74,7 +75,7 @@ class Invitation:
 
 @dataclass(frozen=True)
 class NewMember:
-    """A user to create with an invitation, besides address and password."""
+    """What a new user enters to accept an invitation, apart from address and password."""
 
     full_name: str | None = field(repr=False)
     locale: Locale
@@ -92,10 +93,15 @@ def invite(
 ) -> Invitation:
     """Add an invitation and its message, in the caller's transaction. It replaces an earlier one of the same address.
 
-    The message names the organization and no person. Raises NotAMemberError or RoleRequiredError.
+    The message names the organization and no person. Raises NotAMemberError, RoleRequiredError, or
+    OrganizationFailedError if the organization has no database and none is being created.
     """
     user = lock_signed_in_user(session, current_user)
     require_inviter(session, organization_id, user.id, locked=True)
+    described = select(Organization.name, Organization.status).where(Organization.id == organization_id)
+    organization = session.execute(described).one()
+    if organization.status == OrganizationStatus.FAILED:
+        raise OrganizationFailedError
     _replace_earlier(session, organization_id, new.address, keys)
     token = add(session, CodeRequest(None, Purpose.INVITATION, new.address), keys, policy)
     session.execute(
@@ -103,7 +109,6 @@ def invite(
             id=token.id, organization_id=organization_id, role=new.role, invited_by=user.id
         )
     )
-    name = session.scalar(select(Organization.name).where(Organization.id == organization_id))
     enqueue(
         session,
         message_with(
@@ -112,7 +117,7 @@ def invite(
             policy,
             recipient=new.address.deliverable,
             locale=new.locale or user.locale,
-            name=name,
+            name=organization.name,
         ),
     )
     return Invitation(token.id, organization_id, new.address.deliverable, new.role, token.created_at, token.expires_at)
@@ -195,8 +200,8 @@ def accept(session: Session, current_user: CurrentUser, token_id: UUID) -> UUID:
 def accept_by_link(session: Session, token_id: UUID, new: NewMember, password_hash: str | None) -> None:
     """Add the user who has proven the invited address, or else a new one, in the caller's transaction.
 
-    The link suffices for the account that has the address: its reader could also reset the password. Raises
-    InvalidOrExpiredError, or PasswordRequiredError if there is no account and no password for a new one.
+    An account with the address joins without signing in: whoever reads the mailbox could also reset its password.
+    Raises InvalidOrExpiredError, or PasswordRequiredError if there is no account and no password for a new one.
     """
     invited = invited_address(session, token_id)
     is_theirs = is_proven_on(invited.channel, invited.canonical)

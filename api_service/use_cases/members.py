@@ -1,11 +1,12 @@
 """Members of an organization: listed by members, and given roles or removed by owners and admins."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, case, delete, or_, select, update
+from sqlalchemy import and_, case, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from api_service.errors import (
@@ -135,6 +136,24 @@ def check_change(roles: Roles, actor_id: UUID, change: MemberChange) -> None:
     if (is_owner or becomes_owner) and roles[actor_id] is not MemberRole.OWNER:
         raise RoleRequiredError
     if is_owner and not becomes_owner and [*roles.values()].count(MemberRole.OWNER) == 1:
+        raise LastOwnerError
+
+
+def require_successor(session: Session, user_id: UUID) -> None:
+    """Raise LastOwnerError if the user is the only owner of an organization that has other members.
+
+    Locks the memberships of all owners: of two who are erased at once, the second one is then the only owner.
+    """
+    belongs = OrganizationMember
+    owned = select(belongs.organization_id).where(belongs.user_id == user_id, belongs.role == MemberRole.OWNER)
+    owners = session.scalars(
+        select(belongs.organization_id)
+        .where(belongs.organization_id.in_(owned), belongs.role == MemberRole.OWNER)
+        .order_by(belongs.organization_id, belongs.user_id)
+        .with_for_update()
+    )
+    with_one_owner = [organization_id for organization_id, count in Counter(owners).items() if count == 1]
+    if session.scalar(select(exists().where(belongs.organization_id.in_(with_one_owner), belongs.user_id != user_id))):
         raise LastOwnerError
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import NotAMemberError, OrganizationFailedError, ResendTooSoonError
 from api_service.use_cases.invitations import Invitation, invitations_about
+from api_service.use_cases.members import require_successor
 from shared.db.engine import DATABASE_FAILURES
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
@@ -122,16 +123,23 @@ class Organizations:
         """Return the invitations that the user has sent or received."""
         return invitations_about(session, user, self.keys)
 
+    def require_successor(self, session: Session, user: User) -> None:
+        """Raise LastOwnerError if the erasure of the user would leave other members without an owner."""
+        require_successor(session, user.id)
+
     def current(self, session: Session, user_id: UUID, last_id: UUID | None) -> OrganizationView | None:
         """Return the organization that the session's last token named, if the user still belongs to it.
 
-        Before the session's first token with an organization, return the one that the user joined first.
+        Before the session's first token with an organization, return the one that the user joined first. One that
+        could not be provisioned comes last.
         """
-        query = _of(user_id)
-        return _view(session, query.limit(1) if last_id is None else query.where(Organization.id == last_id))
+        if last_id is not None:
+            return _view(session, _of(user_id).where(Organization.id == last_id))
+        has_failed = Organization.status == OrganizationStatus.FAILED
+        return _view(session, _of(user_id).order_by(None).order_by(has_failed, *IN_ORDER_OF_JOINING).limit(1))
 
     def enter(self, session: Session, user_id: UUID, chosen_id: UUID | None = None) -> OrganizationView | None:
-        """Return the organization that the user chose, by default the one joined first; None without one.
+        """Return the organization that the user chose, or the default one; None without one.
 
         Enqueues what its database needs in the caller's transaction: its founding, if it was planned, or a repair.
         Raises NotAMemberError.
@@ -164,13 +172,14 @@ def _is_closed() -> ColumnElement[bool]:
     return (Organization.status == OrganizationStatus.READY) & ~is_healthy
 
 
+IN_ORDER_OF_JOINING = (OrganizationMember.joined_at, Organization.id)
 _VIEW = select(Organization.id, Organization.name, Organization.status, _is_closed().label("is_closed"))
 
 
 def _of(user_id: UUID) -> Any:
     """Select the user's organizations, in the order of joining."""
     joined = _VIEW.add_columns(OrganizationMember.role).join(OrganizationMember)
-    return joined.where(OrganizationMember.user_id == user_id).order_by(OrganizationMember.joined_at, Organization.id)
+    return joined.where(OrganizationMember.user_id == user_id).order_by(*IN_ORDER_OF_JOINING)
 
 
 def _view(session: Session, query: Any) -> OrganizationView | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import func, literal, select
@@ -18,6 +18,9 @@ from shared.secrets import SecretKeys
 from shared.templates import Template
 from shared.vocabulary import Channel
 from shared.web.problems import InvalidTokenError
+
+if TYPE_CHECKING:
+    from api_service.use_cases.organizations import Organizations
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,19 @@ def collect(session: Session, user_id: UUID) -> PersonalData:
     )
 
 
-def erase(session: Session, reauthentication: Reauthentication, keys: SecretKeys) -> None:
+def erase(
+    session: Session, reauthentication: Reauthentication, keys: SecretKeys, organizations: "Organizations | None"
+) -> None:
     """Erase the user in the caller's transaction. Only counters remain.
 
     This includes registrations that were never activated, and messages sent to strangers, under each address while it
     was the user's. Pending messages die; one that a relay is sending may still arrive.
+
+    Raises LastOwnerError if an organization would have members and no owner.
     """
     user = lock_reauthenticated_user(session, reauthentication)
+    if organizations:
+        organizations.require_successor(session, user)
     data = [
         {
             "channel": address.channel.value,

@@ -74,6 +74,15 @@ def test_the_token_names_the_chosen_organization_or_the_one_joined_first(api: Ap
     assert chosen(sign_in(api).json) == (first, "owner")  # a choice on one device changes nothing on another
 
 
+def test_an_organization_that_failed_is_named_by_choice_or_if_there_is_no_other(api: ApiUnderTest) -> None:
+    failed, second = member_of(api, api.activated(), "owner", "member")
+    api.rows("update organizations set status = 'failed', failed_at = now(), ready_at = null where id = %s", failed)
+    assert chosen(sign_in(api).json) == (second, "member")
+    assert chosen(sign_in(api, organization=failed).json) == (failed, "owner")
+    remove(api, second)
+    assert chosen(sign_in(api).json) == (failed, "owner")
+
+
 def test_a_refresh_keeps_the_organization_of_the_session_until_it_chooses_another(api: ApiUnderTest) -> None:
     ada = api.activated()
     first, second = member_of(api, ada, "owner", "member")

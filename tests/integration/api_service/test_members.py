@@ -96,6 +96,32 @@ def test_of_two_owners_who_remove_each_other_at_once_one_remains(team: Team) -> 
     assert [*team.roles().values()] == ["owner"]
 
 
+def test_the_only_owner_of_an_organization_with_members_is_not_erased(
+    api: ApiUnderTest, team: Team, people: dict[str, Account]
+) -> None:
+    owner, admin, member = people.values()
+    assert problem(owner.erase(password=PASSWORD)) == (409, "last_owner")
+    assert owner.get("/v1/me").status_code == 200
+    assert member.erase(password=PASSWORD).status_code == 202
+    assert team.set_role(owner, admin, "owner", password=PASSWORD).status_code == 204
+    assert owner.erase(password=PASSWORD).status_code == 202
+    assert team.roles() == {PEOPLE["admin"]: "owner"}
+    # Who is alone in an organization leaves nobody without an owner.
+    assert admin.erase(password=PASSWORD).status_code == 202
+    assert team.roles() == {}
+    assert user_of(api, "eve@example.org").erase(password=PASSWORD).status_code == 202
+
+
+def test_of_two_owners_who_are_erased_at_once_one_remains(team: Team) -> None:
+    owners = [team.join("ada@example.org", "owner"), team.join("bea@example.org", "owner")]
+    team.join("cyd@example.org", "member")
+    with ThreadPoolExecutor(2) as pool:
+        erasures = [pool.submit(owner.erase, password=PASSWORD) for owner in owners]
+        statuses = sorted(erasure.result().status_code for erasure in erasures)
+    assert statuses == [202, 409]
+    assert sorted(team.roles().values()) == ["member", "owner"]
+
+
 def test_a_removed_member_has_no_access_and_an_unknown_one_is_not_found(
     api: ApiUnderTest, team: Team, people: dict[str, Account]
 ) -> None:
