@@ -125,4 +125,4 @@ class PoisonIsolation:
             return await self._claims.claim_suspect(channels)
 
     def _usable_channels(self) -> list[AnyChannel]:
-        return [channel for channel, consumer in self._consumer_of.items() if consumer.is_healthy]
+        return [channel for channel, consumer in self._consumer_of.items() if consumer.is_usable]

@@ -26,8 +26,8 @@ Why a due message may wait, and for how long:
 13. Its template or locale is unknown to this release: until a relay of a newer release claims it.
 14. The database is unreachable: ``shared.db.errors.LONGEST_PAUSE_SECONDS`` between tries.
 15. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
-16. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
-    PROVISION_DATABASE_URL).
+16. No running relay has a provider for its channel: until a relay starts or reloads with one (EMAIL_PROVIDERS,
+    SMS_PROVIDERS, PROVISION_DATABASE_URL).
 17. Another transaction, such as an operator's action, locks its row, and claims skip it (``for update skip locked``)
     until the first full scan after that transaction at the latest.
 
@@ -136,7 +136,7 @@ class QueueConsumer:
         return [*self._pool.blocked_by(), *(f"template {name} is paused" for name in paused)]
 
     @property
-    def is_healthy(self) -> bool:
+    def is_usable(self) -> bool:
         """Whether any provider of this channel may be tried."""
         return self._pool.is_usable()
 
@@ -166,10 +166,10 @@ class QueueConsumer:
         while not self._is_stopping:
             self._wake.clear()
             limit = self._room()
-            is_all = limit == 0 or await self._claim(limit) < limit
+            must_wait = limit == 0 or await self._claim(limit) < limit
             self._looks += 1
             self.has_looked.set()
-            if is_all:
+            if must_wait:
                 self._is_idle = True
                 await self._wake.wait()
                 self._is_idle = False
@@ -177,7 +177,7 @@ class QueueConsumer:
     async def drain(self) -> bool:
         """Claim and deliver until no message is due or no provider can be tried; return whether any was claimed."""
         has_claimed = False
-        while self.is_healthy and not self._is_stopping and await self._claim_thoroughly():
+        while self.is_usable and not self._is_stopping and await self._claim_thoroughly():
             has_claimed = True
             await self._settled_all.wait()
         return has_claimed
@@ -241,7 +241,8 @@ class QueueConsumer:
     def _room(self) -> int:
         """Return how many messages to claim: at most a batch, and only as many as the providers allow.
 
-        Return 0 while more than a batch is held. A timer or a settlement then wakes the fetch loop.
+        Return 0 while more than a batch is held; then a settlement wakes the fetch loop. Return 0 also while the
+        providers allow no message; then a timer, a settlement or the pool wakes it.
         """
         if self._is_paused:
             return 0
@@ -259,11 +260,12 @@ class QueueConsumer:
         return asyncio.get_running_loop().call_later(delay.total_seconds() + TIMER_MARGIN_SECONDS, self._wake.set)
 
     def _pauses_changed(self) -> None:
-        """Look for the messages behind the scan cursor that a pause has kept."""
+        """Look for all due messages: those of a paused template may lie behind the scan cursor."""
         self._claims.request_full_scan(self.key)
         self.wake()
 
     def _on_settled(self, soonest: timedelta | None) -> None:
+        """Claim again. ``soonest`` is the shortest time until one of the settled messages is due again, if any is."""
         if self._batcher.held == 0:
             self._settled_all.set()
         if self._is_waiting_for_room:
@@ -299,8 +301,8 @@ class QueueConsumer:
             await self._pool.wait_for_change(self._queue)
         else:
             provider = self._pool.first_back()
-            is_back_in = until_provider_is_back(provider.remaining(), provider.last_failure)
-            self._settle_waiting(RELEASED if provider.is_paused else is_back_in)
+            deferral = until_provider_is_back(provider.remaining(), provider.last_failure)
+            self._settle_waiting(RELEASED if provider.is_paused else deferral)
 
     def _settle_waiting(self, outcome: Outcome) -> None:
         while message := self._queue.next():

@@ -46,7 +46,7 @@ class Relay:
     @property
     def may_claim(self) -> bool:
         """Whether any consumer has a provider that may be tried."""
-        return any(consumer.is_healthy for consumer in self._consumers)
+        return any(consumer.is_usable for consumer in self._consumers)
 
     async def wait_until_started(self) -> None:
         """Return once every consumer has looked for due messages."""
@@ -102,7 +102,7 @@ class Relay:
                 await self._stop(stopping)
             for task in (stop, draining, *workers):
                 task.cancel()
-        return not stopping.is_set() and all(consumer.is_healthy for consumer in self._consumers)
+        return not stopping.is_set() and all(consumer.is_usable for consumer in self._consumers)
 
     async def _drain(self) -> None:
         # A settlement of one consumer may enqueue a message for another consumer that has already found its queue
