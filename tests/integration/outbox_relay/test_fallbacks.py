@@ -56,10 +56,12 @@ def test_a_rejected_message_falls_back_at_once_with_a_code_for_the_other_address
 
 
 def test_a_fallback_wakes_the_relay_that_serves_its_channel(api: ApiUnderTest, outbox: Outbox) -> None:
-    api.registered(**BOTH)
-    settled(outbox, REJECTED)
     with outbox.database.connect() as listener:
         listener.execute(f"listen {WAKE_CHANNEL}")
+        api.registered(**BOTH)
+        # The registration's own notification follows its response.
+        assert [notice.payload for notice in listener.notifies(timeout=30, stop_after=1)] == [""]
+        settled(outbox, REJECTED)
         fall_back(api.database)
         assert [notice.payload for notice in listener.notifies(timeout=30, stop_after=1)] == [""]
 
