@@ -13,7 +13,8 @@ PEERS := .peers
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
 # More workers than cores, because tests also wait. A file stays on one worker, because its tests may share a process.
-TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+WORKERS ?= 4
+TESTS := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,7 +1,8 @@
-"""Relays that start faster: forked from a process that has imported a relay's modules.
+"""Services that start faster: forked from a process that has imported their modules.
 
-Tests start hundreds of relays, and each would take 0.4 s of CPU for imports. A forked relay differs from one that the
-command starts only in that its imports are done: it gets its own environment, arguments, session and standard error.
+Tests start hundreds of them, and each would take 0.4 to 0.7 s of CPU for imports. A forked service differs from one
+that the command starts only in that its imports are done: it gets its own environment, arguments, session and standard
+error.
 """
 
 import atexit
@@ -21,7 +22,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
-MODULES = ("outbox_relay.cli", "outbox_relay.daemon")
+MODULES = {
+    "relay": ("outbox_relay.cli", "outbox_relay.daemon"),
+    # Without prometheus_client, which reads from the environment at its import whether processes share metrics.
+    "web": (
+        *("api_service.cli", "operator_console.web.cli"),
+        *("flask", "gunicorn.app.base", "gunicorn.workers.gthread", "marshmallow", "sqlalchemy.dialects.postgresql"),
+        *("argon2", "jwt", "email_validator", "shared.models"),
+    ),
+}
+"""What the server of each kind of service imports."""
 MOST_BYTES = 60_000
 
 
@@ -44,7 +54,7 @@ class ForkedProcess:
         try:
             return self._receive(timeout)
         except TimeoutError:
-            raise subprocess.TimeoutExpired("a forked relay", timeout or 0) from None
+            raise subprocess.TimeoutExpired("a forked service", timeout or 0) from None
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -70,22 +80,24 @@ class ForkedProcess:
         return self.returncode
 
 
-def start(code: str, arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO) -> ForkedProcess:
+def start(
+    kind: str, code: str, arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO
+) -> ForkedProcess:
     """Run code with those arguments in a forked process, with its standard error in ``log``."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # one message for its id, and one for its end
     with its:
         request = json.dumps([code, list(arguments), dict(environment)]).encode()
         assert len(request) < MOST_BYTES
-        socket.send_fds(_server(), [request], [log.fileno(), its.fileno()])
+        socket.send_fds(_server(kind), [request], [log.fileno(), its.fileno()])
     return ForkedProcess(int(ours.recv(16)), ours)
 
 
 @cache
-def _server() -> socket.socket:
-    """Start the fork server of this worker. It ends when the worker ends, since its socket then closes."""
+def _server(kind: str) -> socket.socket:
+    """Start this worker's fork server of that kind. It ends when the worker ends, since its socket then closes."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from tests.support.fork_server import serve; serve()", str(its.fileno())],
+        [sys.executable, "-c", "from tests.support.fork_server import serve; serve()", kind, str(its.fileno())],
         pass_fds=[its.fileno()],
         cwd=Path(__file__).parents[2],
         start_new_session=True,
@@ -167,7 +179,7 @@ def become(message: bytes, log: int) -> NoReturn:
 
 def serve() -> None:
     """Be the fork server."""
-    for module in MODULES:
+    for module in MODULES[sys.argv[1]]:
         import_module(module)
     gc.freeze()  # so that collections in the forked processes do not copy the modules' memory
-    _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    _Server(socket.socket(fileno=int(sys.argv[2]))).serve()

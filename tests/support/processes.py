@@ -26,8 +26,12 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 HASTY_API = ("python", "-c", "from bench.fast_hashing import main; main()", "serve")
 """The API with the cheapest argon2 parameters, for tests with many requests that do not concern passwords."""
 
-RELAY = "import sys; from outbox_relay.cli import main; sys.exit(main())"
-"""What the script outbox-relay does."""
+FORKED = {
+    "outbox-relay": ("relay", "outbox_relay.cli"),
+    "api-service": ("web", "api_service.cli"),
+    "operator-console": ("web", "operator_console.web.cli"),
+}
+"""The kind of each service that the fork server starts, and the module that its script runs."""
 
 ACTIVATE = """
 import os, sys
@@ -122,12 +126,15 @@ def running(
 
 
 def _forked(command: Sequence[str], environment: Mapping[str, str], log: BinaryIO) -> ForkedProcess | None:
-    """Start a relay from the fork server, or return None for another command."""
+    """Start a service from the fork server, or return None for another command."""
     match command:
-        case ["outbox-relay", *_]:
-            return fork_server.start(RELAY, command, environment, log)
-        case ["python", "-c", code, *rest] if "outbox_relay" in code:
-            return fork_server.start(code, ["-c", *rest], environment, log)
+        case [program, *_] if program in FORKED:
+            kind, module = FORKED[program]
+            code = f"import sys; from {module} import main; sys.exit(main())"
+            return fork_server.start(kind, code, command, environment, log)
+        case ["python", "-c", code, *rest]:
+            kind = "relay" if "outbox_relay" in code else "web"
+            return fork_server.start(kind, code, ["-c", *rest], environment, log)
     return None
 
 
