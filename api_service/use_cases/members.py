@@ -29,7 +29,7 @@ Roles = Mapping[UUID, MemberRole]
 
 @dataclass(frozen=True)
 class Member:
-    """A member, as another one sees them. Addresses are proven, and are None for mere members."""
+    """A member. Only owners and admins see the proven addresses; for other viewers they are None."""
 
     user_id: UUID
     full_name: str | None = field(repr=False)
@@ -142,7 +142,8 @@ def check_change(roles: Roles, actor_id: UUID, change: MemberChange) -> None:
 def require_successor(session: Session, user_id: UUID) -> None:
     """Raise LastOwnerError if the user is the only owner of an organization that has other members.
 
-    Locks the memberships of all owners: of two who are erased at once, the second one is then the only owner.
+    Locks the memberships of all owners. If the last two are erased at once, the second one waits, is then the only
+    owner, and gets the error.
     """
     belongs = OrganizationMember
     owned = select(belongs.organization_id).where(belongs.user_id == user_id, belongs.role == MemberRole.OWNER)

@@ -58,12 +58,12 @@ class Tries:
 CODE = Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300)))
 """For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or change an
 address. A code in an SMS is valid for at most 10 minutes. A code in an e-mail that resets a password or changes an
-address is valid for 15 minutes by default, and for an hour at most. The notice ``no_account``, which is sent
-instead of a code for a reset, has this schedule, too. An activation by e-mail has the schedule LINK."""
+address is valid for 15 minutes by default, and for an hour at most. The message ``no_account``, which is sent
+instead of a code for a reset, has this schedule, too."""
 
 LINK = Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1))
-"""For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
-an outage of the mail server (hours) still arrives in time."""
+"""For activations, their decoys and invitations by e-mail. Code and link are valid for a day or longer by default, so a
+retry after greylisting (minutes) or an outage of the mail server (hours) still arrives in time."""
 
 NOTICE = Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4))
 """For notices, which no person waits for. They expire after three days, so that a mail server that fails over a weekend
@@ -129,9 +129,9 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if no attempt is left. Also give up if the message expires within the schedule's longest first delay, or
-    within the wait that the provider asks for (``retry_after``). So a message can be
-    dead as expired before its ``expires_at``.
+    Give up if no attempt is left. Also give up if the message expires within the upper bound of the schedule's first
+    delay (``ceiling(1)``), or within the wait that the provider asks for (``retry_after``). So a message can be dead as
+    expired before its ``expires_at``.
     """
     spent = tries.spent + 1
     if spent >= tries.allowed:

@@ -354,7 +354,7 @@ class RelaySettings(BrandingSettings):
         Whole,
         "RELAY_LATE_SECONDS",
         "How long a message may be due, or a provider down, before operators are notified. /readyz then fails,"
-        " unless providers or their rates keep the message back.",
+        " unless providers, their rates or a pause keep the message back.",
         unit="seconds",
         default=300,
         bounds=(1, 86_400),

@@ -108,7 +108,7 @@ def running(
         variables.setdefault("TMPDIR", folder)
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
-            process = _forked(command, variables, log) or subprocess.Popen(
+            process = (None if listener else _forked(command, variables, log)) or subprocess.Popen(
                 whole,
                 env=variables,
                 stdin=subprocess.DEVNULL,
