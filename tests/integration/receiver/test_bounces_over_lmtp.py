@@ -240,7 +240,7 @@ def test_nothing_that_is_logged_contains_an_address_or_a_secret(own_receiver: Ru
         while client.recv(1000):
             pass
     log = own_receiver.log_text()
-    assert [word for word in (address.partition("@")[0], RECIPIENT, "example", "550") if word in log] == []
+    assert [word for word in (address.partition("@")[0], RECIPIENT, "example", "5.1.1") if word in log] == []
 
 
 def test_the_service_manager_is_notified_once_the_receiver_listens(new_database: Database) -> None:
