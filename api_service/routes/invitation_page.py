@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
-from api_service.errors import InvalidOrExpiredError, PasswordRequiredError
+from api_service.errors import AddressTakenError, InvalidOrExpiredError, PasswordRequiredError
 from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import FORM, HTML, RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
 from api_service.http.pages import TOO_LARGE, UNAVAILABLE, read_form, show_failures, show_page, texts_of
@@ -85,7 +85,7 @@ def post_invitation_page() -> Response:
             return _page(Page.WEAK_PASSWORD, HTTPStatus.FORBIDDEN, link_token)
         password_hash = _hash(password) if password and not needs_own_fields else None
         parts.run_and_wake(lambda session: accept_by_link(session, token_id, new, password_hash))
-    except InvalidOrExpiredError:
+    except (InvalidOrExpiredError, AddressTakenError):  # taken meanwhile, as if the form was sent twice
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
     except PasswordRequiredError:
         if needs_own_fields:

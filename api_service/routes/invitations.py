@@ -32,6 +32,7 @@ from api_service.use_cases.invitations import (
     list_invitations,
     proven_addresses,
     register_invited,
+    require_not_failed,
     revoke,
     token_of_code,
     token_of_link,
@@ -75,11 +76,11 @@ def post_invitation(current_user: CurrentUser, organization_id: UUID) -> Respons
     # Before the limits, so that only members use up those of the organization.
     with parts.sessions.begin() as session:
         require_inviter(session, organization_id, current_user.user_id)
-    spend(
-        by_user(Limit.INVITATIONS_PER_USER, current_user.user_id),
-        by_organization(Limit.INVITATIONS_PER_ORGANIZATION, organization_id),
-        *by_addresses(Limit.INVITATIONS_PER_ADDRESS, new.address.canonical),
-    )
+        require_not_failed(session, organization_id)
+    # One after the other: what a user is refused must not use up the limits of the organization and of the address.
+    spend(by_user(Limit.INVITATIONS_PER_USER, current_user.user_id))
+    spend(by_organization(Limit.INVITATIONS_PER_ORGANIZATION, organization_id))
+    spend(*by_addresses(Limit.INVITATIONS_PER_ADDRESS, new.address.canonical))
 
     def invited(session: Session) -> Response:
         acquire_key(session)

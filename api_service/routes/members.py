@@ -4,6 +4,7 @@ from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response
+from sqlalchemy.orm import Session
 
 from api_service.errors import Code
 from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
@@ -15,7 +16,8 @@ from api_service.schemas.responses import MembersSchema
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.members import MemberChange, change_member, concerns_ownership, list_members
+from api_service.use_cases.invitations import end_invitations_to
+from api_service.use_cases.members import MemberChange, change_member, concerns_ownership, list_members, role_of
 from shared.web.problems import CommonCode
 from shared.web.requests import read_body
 
@@ -78,7 +80,14 @@ def delete_member(current_user: CurrentUser, organization_id: UUID, user_id: UUI
 def _changed(current_user: CurrentUser, change: MemberChange, password: str | None) -> Response:
     parts = services()
     with parts.sessions.begin() as session:
+        role_of(session, change.organization_id, current_user.user_id)  # others do not learn who is an owner
         needs_password = concerns_ownership(session, change)
     reauthentication = reauthenticate(current_user, password) if needs_password else None
-    in_transaction(parts.sessions, lambda session: change_member(session, current_user, reauthentication, change))
+
+    def changed(session: Session) -> None:
+        change_member(session, current_user, reauthentication, change)
+        if change.new_role is None:
+            end_invitations_to(session, change.organization_id, change.member_id, parts.keys)
+
+    in_transaction(parts.sessions, changed)
     return Response(status=HTTPStatus.NO_CONTENT)

@@ -23,16 +23,19 @@ from api_service.errors import (
 )
 from api_service.rate_limits import Limiter
 from api_service.security.access_tokens import CurrentUser
+from api_service.transactions import in_transaction
 from api_service.use_cases.account_codes import CodeRequest, add, message_with
 from api_service.use_cases.activate import retire_others
 from api_service.use_cases.change_address import take_address
 from api_service.use_cases.members import require_inviter
 from api_service.use_cases.reauthentication import lock_signed_in_user
 from api_service.use_cases.tokens import (
+    SpentAttempts,
     TokenPolicy,
     count_tries,
     destinations,
     id_in_link,
+    is_living,
     matching_attempt,
     spend_attempt,
 )
@@ -98,10 +101,7 @@ def invite(
     """
     user = lock_signed_in_user(session, current_user)
     require_inviter(session, organization_id, user.id, locked=True)
-    described = select(Organization.name, Organization.status).where(Organization.id == organization_id)
-    organization = session.execute(described).one()
-    if organization.status == OrganizationStatus.FAILED:
-        raise OrganizationFailedError
+    name = require_not_failed(session, organization_id)
     _replace_earlier(session, organization_id, new.address, keys)
     token = add(session, CodeRequest(None, Purpose.INVITATION, new.address), keys, policy)
     session.execute(
@@ -117,10 +117,19 @@ def invite(
             policy,
             recipient=new.address.deliverable,
             locale=new.locale or user.locale,
-            name=organization.name,
+            name=name,
         ),
     )
     return Invitation(token.id, organization_id, new.address.deliverable, new.role, token.created_at, token.expires_at)
+
+
+def require_not_failed(session: Session, organization_id: UUID) -> str:
+    """Return the organization's name. Raises OrganizationFailedError."""
+    described = select(Organization.name, Organization.status).where(Organization.id == organization_id)
+    organization = session.execute(described).one()
+    if organization.status == OrganizationStatus.FAILED:
+        raise OrganizationFailedError
+    return str(organization.name)
 
 
 def _replace_earlier(session: Session, organization_id: UUID, address: Address, keys: SecretKeys) -> None:
@@ -159,6 +168,16 @@ def revoke(session: Session, current_user: CurrentUser, organization_id: UUID, i
         raise UnknownInvitationError
 
 
+def end_invitations_to(session: Session, organization_id: UUID, user_id: UUID, keys: SecretKeys) -> None:
+    """End the organization's invitations to a former member, in the caller's transaction."""
+    user = session.get(User, user_id)
+    ids = _ids_of(proven_addresses(user), keys) if user else []
+    theirs = select(OrganizationInvitation.id).join(Token, Token.id == OrganizationInvitation.id)
+    of_this = OrganizationInvitation.organization_id == organization_id
+    for invitation_id in session.scalars(theirs.where(of_this, Token.address_id.in_(ids)).order_by(Token.id)).all():
+        _end(session, invitation_id)
+
+
 def decline(session: Session, token_id: UUID) -> None:
     """End the invitation, in the caller's transaction. Raises InvalidOrExpiredError."""
     if not _end(session, token_id):
@@ -173,10 +192,15 @@ def token_of_code(
     The attempt is committed before the code is compared. It costs each open invitation of the addresses an attempt.
     Raises InvalidOrExpiredError, also if no attempts are left, or TooManyRequestsError.
     """
-    with sessions.begin() as session:
-        invited = Token.address_id.in_(_ids_of(addresses, keys)) & (Token.purpose == Purpose.INVITATION)
+    invited = Token.address_id.in_(_ids_of(addresses, keys)) & (Token.purpose == Purpose.INVITATION)
+
+    def tried(session: Session) -> SpentAttempts:
         spent = spend_attempt(session, invited)
         count_tries(session, limiter, *destinations(session, spent))
+        return spent
+
+    # An erasure of the address locks its tokens in another order.
+    spent = in_transaction(sessions, tried)
     return matching_attempt(spent, keys, code).token_id
 
 
@@ -247,7 +271,7 @@ def invited_address(session: Session, token_id: UUID) -> Address:
     open_one = select(Token.channel, Token.new_address).join(
         OrganizationInvitation, OrganizationInvitation.id == Token.id
     )
-    row = session.execute(open_one.where(Token.id == token_id)).one_or_none()
+    row = session.execute(open_one.where(Token.id == token_id, is_living())).one_or_none()
     if row is None:
         raise InvalidOrExpiredError
     return Address(row.channel, row.new_address)

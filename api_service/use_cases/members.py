@@ -143,17 +143,21 @@ def require_successor(session: Session, user_id: UUID) -> None:
     """Raise LastOwnerError if the user is the only owner of an organization that has other members.
 
     Locks the memberships of all owners. If the last two are erased at once, the second one waits, is then the only
-    owner, and gets the error.
+    owner, and gets the error. Locks all memberships of the user, too, so that none becomes an ownership meanwhile.
     """
     belongs = OrganizationMember
-    owned = select(belongs.organization_id).where(belongs.user_id == user_id, belongs.role == MemberRole.OWNER)
-    owners = session.scalars(
-        select(belongs.organization_id)
-        .where(belongs.organization_id.in_(owned), belongs.role == MemberRole.OWNER)
+    own = select(belongs.organization_id).where(belongs.user_id == user_id)
+    locked = session.execute(
+        select(belongs.organization_id, belongs.user_id, belongs.role)
+        .where(belongs.organization_id.in_(own), or_(belongs.user_id == user_id, belongs.role == MemberRole.OWNER))
         .order_by(belongs.organization_id, belongs.user_id)
         .with_for_update()
-    )
-    with_one_owner = [organization_id for organization_id, count in Counter(owners).items() if count == 1]
+    ).all()
+    owners = [row for row in locked if row.role is MemberRole.OWNER]
+    counts = Counter(row.organization_id for row in owners)
+    with_one_owner = [
+        row.organization_id for row in owners if row.user_id == user_id and counts[row.organization_id] == 1
+    ]
     if session.scalar(select(exists().where(belongs.organization_id.in_(with_one_owner), belongs.user_id != user_id))):
         raise LastOwnerError
 

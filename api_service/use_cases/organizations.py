@@ -27,6 +27,7 @@ from shared.vocabulary import (
     MemberRole,
     OrganizationStatus,
     Purpose,
+    UserStatus,
     Work,
     WorkChannel,
     database_name_of,
@@ -102,9 +103,12 @@ class Organizations:
         return view, _before(code, view.id, token) if self.precede_activation else code
 
     def founded_by(self, session: Session, registration_id: UUID) -> OrganizationView | None:
-        """Return the organization of a registration, if any."""
-        query = _VIEW.join(User, User.organization_id == Organization.id).where(User.id == registration_id)
-        return _view(session, query.add_columns(literal(MemberRole.OWNER).label("role")))
+        """Return the organization of a registration, if any. An active user may have left it, or have another role."""
+        of_founder = (OrganizationMember.organization_id == Organization.id) & (OrganizationMember.user_id == User.id)
+        query = _VIEW.join(User, User.organization_id == Organization.id).outerjoin(OrganizationMember, of_founder)
+        is_shown = (User.status != UserStatus.ACTIVE) | OrganizationMember.user_id.is_not(None)
+        role = func.coalesce(OrganizationMember.role, literal(MemberRole.OWNER, OrganizationMember.role.type))
+        return _view(session, query.where(User.id == registration_id, is_shown).add_columns(role.label("role")))
 
     def require_code_allowed(self, session: Session, registration_id: UUID) -> None:
         """Raise ResendTooSoonError while the organization precedes the code, or OrganizationFailedError."""

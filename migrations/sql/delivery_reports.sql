@@ -313,6 +313,14 @@ begin
        and (report.message_id = message.id
             or report.message_id is null and report.provider_message_id = message.provider_message_id
                and report.provider = message.provider);
+    -- The database of an organization with other members is created all the same.
+    update outbox_messages
+       set user_id = null, recipient = payload ->> 'organization_id',
+           payload = jsonb_build_object('organization_id', payload -> 'organization_id')
+     where user_id = for_user and channel = 'provision' and status = 'pending'
+       and exists (select from organization_members
+                    where organization_id = (payload ->> 'organization_id')::uuid
+                      and organization_members.user_id <> for_user);
     with erased as (
         update outbox_messages
            set recipient = 'erased', payload = '{}', last_error = null, provider_message_id = null, traceparent = null,

@@ -33,6 +33,9 @@ begin
         return false;
     end if;
     perform signpost_supersede(address_id, id) from tokens where id = invitation;
+    update outbox_messages set expires_at = now()
+     where user_id = (select address_id from tokens where id = invitation) and token_id = invitation
+       and status = 'dead' and expires_at > now();
     update tokens set expires_at = now() where id = invitation and used_at is null and expires_at > now();
     return true;
 end
@@ -40,16 +43,19 @@ $$;
 
 -- Adds the user to the organization, and uses the invitation. Returns the organization, or null if the invitation is
 -- not open. A member stays what they are. A concurrent removal of the organization waits, and then removes the new
--- member, too.
+-- member, too. The inviter cannot leave or be erased meanwhile: the erasure of an only owner checks for other members.
 create function signpost_accept_invitation(invitation uuid, joining uuid) returns uuid
 language plpgsql security definer set search_path = public, pg_temp
 as $$
 declare
     accepted organization_invitations;
 begin
-    perform from organizations
-     where id = (select organization_id from organization_invitations where id = invitation) and not is_removed
-       for share;
+    perform from organization_invitations as open
+      join organizations as organization on organization.id = open.organization_id and not is_removed
+      join organization_members as inviter
+        on inviter.organization_id = open.organization_id and inviter.user_id = open.invited_by
+     where open.id = invitation
+       for share of organization, inviter;
     if not found then
         return null;
     end if;

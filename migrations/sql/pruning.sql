@@ -171,6 +171,7 @@ begin
         select id from organizations as organization
          where status = 'failed' and failed_at < cutoff and (drop_until is null or drop_until <= now())
            and not exists (select from users where organization_id = organization.id)
+           and not exists (select from organization_members where organization_id = organization.id)
            and (dropped_at < cutoff
                 or not exists (select from organization_steps where organization_id = organization.id))
          order by failed_at limit batch for update skip locked));
