@@ -136,11 +136,15 @@ def _replace_earlier(session: Session, organization_id: UUID, address: Address, 
     # Two invitations at once would otherwise both stay.
     lock = func.hashtextextended(f"{organization_id}/{address.canonical}", 0)
     session.execute(select(func.pg_advisory_xact_lock(lock)))
-    earlier = select(OrganizationInvitation.id).join(Token, Token.id == OrganizationInvitation.id)
-    same = earlier.where(
-        OrganizationInvitation.organization_id == organization_id, Token.address_id.in_(address.ids_under(keys))
-    )
-    for invitation_id in session.scalars(same).all():
+    _end_all_to(session, organization_id, [address], keys)
+
+
+def _end_all_to(session: Session, organization_id: UUID, addresses: Sequence[Address], keys: SecretKeys) -> None:
+    """End the organization's invitations to these addresses."""
+    theirs = select(OrganizationInvitation.id).join(Token, Token.id == OrganizationInvitation.id)
+    of_this = OrganizationInvitation.organization_id == organization_id
+    to_these = Token.address_id.in_(_ids_of(addresses, keys))
+    for invitation_id in session.scalars(theirs.where(of_this, to_these).order_by(Token.id)).all():
         _end(session, invitation_id)
 
 
@@ -171,11 +175,8 @@ def revoke(session: Session, current_user: CurrentUser, organization_id: UUID, i
 def end_invitations_to(session: Session, organization_id: UUID, user_id: UUID, keys: SecretKeys) -> None:
     """End the organization's invitations to a former member, in the caller's transaction."""
     user = session.get(User, user_id)
-    ids = _ids_of(proven_addresses(user), keys) if user else []
-    theirs = select(OrganizationInvitation.id).join(Token, Token.id == OrganizationInvitation.id)
-    of_this = OrganizationInvitation.organization_id == organization_id
-    for invitation_id in session.scalars(theirs.where(of_this, Token.address_id.in_(ids)).order_by(Token.id)).all():
-        _end(session, invitation_id)
+    if user:
+        _end_all_to(session, organization_id, proven_addresses(user), keys)
 
 
 def decline(session: Session, token_id: UUID) -> None:

@@ -13,6 +13,8 @@ from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.keys import KEY
 
 BEA = "bea@example.org"
+OLD_SESSIONS = "update sessions set created_at = created_at - interval '11 minutes'"
+"""No session is fresh any more."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Team:
     def revoke(self, who: Account, invitation_id: UUID) -> TestResponse:
         path = f"/v1/organizations/{self.id}/invitations/{invitation_id}"
         return self.api.client.delete(path, headers=who.headers)
+
+    def fail(self) -> None:
+        """Let the provisioning have failed."""
+        failed = "update organizations set status = 'failed', failed_at = now(), ready_at = null where id = %s"
+        self.api.rows(failed, self.id)
 
     def open_invitations(self, who: Account) -> list[tuple[str, str]]:
         listed = who.get(f"/v1/organizations/{self.id}/invitations").json["invitations"]

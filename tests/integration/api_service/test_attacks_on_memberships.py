@@ -16,7 +16,17 @@ from tests.support.accounts import Account, problem, signed_in
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, shared_api
 from tests.support.databases import Database
 from tests.support.eventually import eventually
-from tests.support.invitations import BEA, Team, accept, accept_by_link, link_of, register_invited, team_of, user_of
+from tests.support.invitations import (
+    BEA,
+    OLD_SESSIONS,
+    Team,
+    accept,
+    accept_by_link,
+    link_of,
+    register_invited,
+    team_of,
+    user_of,
+)
 from tests.support.operators import AUDIT, console_of
 from tests.support.organizations import AFTER_ACTIVATION, CLINIC, DONE, claim_work, settle_work
 from tests.support.outbox import Outbox
@@ -24,7 +34,6 @@ from tests.support.outbox import Outbox
 API_SETTINGS = AFTER_ACTIVATION
 ADA, CYD, DAN, EVE = (f"{name}@example.org" for name in ("ada", "cyd", "dan", "eve"))
 NO_CODE = (400, "invalid_or_expired")
-OLD_SESSIONS = "update sessions set created_at = created_at - interval '11 minutes'"
 
 
 @pytest.fixture
@@ -215,9 +224,7 @@ def test_an_invitation_that_is_refused_counts_against_no_address(database: Datab
     with shared_api(database, **limits, **AFTER_ACTIVATION) as api:
         team, failed = team_of(api), team_of(api, "Failed")
         ada, eve = team.join(ADA, "owner"), failed.join(EVE, "owner")
-        api.rows(
-            "update organizations set status = 'failed', failed_at = now(), ready_at = null where id = %s", failed.id
-        )
+        failed.fail()
         assert {problem(failed.invite(eve)) for _ in range(2)} == {(409, "organization_failed")}
         assert team.invite(ada).status_code == 202
 

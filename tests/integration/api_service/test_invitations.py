@@ -265,7 +265,7 @@ def test_only_owners_and_admins_of_the_organization_invite_list_and_revoke(api: 
 
 
 def test_nobody_is_invited_to_an_organization_that_failed(api: ApiUnderTest, team: Team, ada: Account) -> None:
-    api.rows("update organizations set status = 'failed', failed_at = now(), ready_at = null where id = %s", team.id)
+    team.fail()
     assert problem(team.invite(ada)) == (409, "organization_failed")
     assert messages(api) == []
 

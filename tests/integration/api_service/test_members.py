@@ -6,11 +6,10 @@ import pytest
 
 from tests.support.accounts import Account, problem
 from tests.support.api import PASSWORD, ApiUnderTest
-from tests.support.invitations import Team, team_of, user_of
+from tests.support.invitations import OLD_SESSIONS, Team, team_of, user_of
 from tests.support.organizations import AFTER_ACTIVATION
 
 API_SETTINGS = AFTER_ACTIVATION
-OLD_SESSIONS = "update sessions set created_at = created_at - interval '11 minutes'"
 PEOPLE = {"owner": "ada@example.org", "admin": "bea@example.org", "member": "cyd@example.org"}
 
 
@@ -106,7 +105,7 @@ def test_the_only_owner_of_an_organization_with_members_is_not_erased(
     assert team.set_role(owner, admin, "owner", password=PASSWORD).status_code == 204
     assert owner.erase(password=PASSWORD).status_code == 202
     assert team.roles() == {PEOPLE["admin"]: "owner"}
-    # Who is alone in an organization leaves nobody without an owner.
+    # The only member leaves no other member without an owner.
     assert admin.erase(password=PASSWORD).status_code == 202
     assert team.roles() == {}
     assert user_of(api, "eve@example.org").erase(password=PASSWORD).status_code == 202
