@@ -51,9 +51,9 @@ update outbox_messages as message
 returning message.id
 """
 
-# A *sent* outcome is valid even without the lease, if the recipient and the token are unchanged. It then overwrites a
-# "dead" that another relay has written in the meantime. It is ignored if an operator has corrected and requeued
-# the message. If the message was erased, only its status is updated, without the provider's message id.
+# A *sent* outcome is valid even without the lease, if the message still has the same recipient and activation token.
+# It then overwrites a "dead" that another relay has written in the meantime. It is ignored if an operator has corrected
+# and requeued the message. If the message was erased, the provider's message id is not stored.
 SETTLE_SENT_WITHOUT_LEASE = f"""
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(recipients)s::text[], %(token_ids)s::uuid[], %(providers)s::text[],
@@ -80,7 +80,8 @@ NONE_SENT = {
     "highest": NO_ID,
 }
 
-# A message that dies is due for its fallback at once. A message deferred without delay keeps its place in the queue.
+# When a message dies, its fallback on the second channel is sent at once: fallback_at becomes the present. A message that
+# was deferred without delay keeps its place in the queue.
 UNSENT = """
 with reported as materialized (
     select *
@@ -117,8 +118,8 @@ logged as (
 
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
-# "Provisioned" needs the lease: after its end, another relay may have failed the organization and dropped its database.
-# The same statement enqueues the next message. So either both are written, or neither.
+# "Provisioned" needs the lease: after its end, another relay may have marked the organization as failed and dropped its
+# database. The same statement enqueues the next message. So either both are written, or neither.
 SETTLE_PROVISIONED = """
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(next_ids)s::uuid[])
@@ -164,8 +165,8 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# Returns the messages for which an earlier try has already written this outcome. If that try failed and another relay
-# has claimed a message since, lost_leases differs.
+# Returns the messages that already have this outcome: an earlier try has committed it, and only its response was lost. If
+# the earlier try was rolled back and another relay has settled the message since, lost_leases usually differs.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -254,7 +255,7 @@ BY_ID = attrgetter("message.id.int")
 class SettlementStore:
     """Writes outcomes with the pair of statements of one channel.
 
-    ``has_deferred`` is true if any message was deferred, for example because a provider or a key was missing.
+    ``has_deferred`` is true if any message was deferred with a delay, for example because a key was missing.
     """
 
     def __init__(self, database: ReconnectingConnection, statements: SettleStatements = MESSAGES) -> None:
@@ -270,10 +271,9 @@ class SettlementStore:
     async def settle(self, settlements: Sequence[Settlement]) -> frozenset[UUID]:
         """Write the outcomes.
 
-        Return the messages whose outcome is stale. ``settlements`` must not contain a message twice. Sent messages are
-        written by one statement, all others by a second one. Both are committed when this returns. It waits while the
-        database is unreachable. An outcome is stale if the lease was lost, because another relay may now deliver the
-        message.
+        Return the messages whose outcome is stale: their lease was lost, so another relay may now deliver them, and
+        the outcome was not written. ``settlements`` must not contain a message twice. All outcomes are committed when
+        this returns. It waits while the database is unreachable.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
@@ -322,8 +322,8 @@ class SettlementBatcher:
     """Holds outcomes in memory until they are written, also while the database is away.
 
     ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of messages settled
-    so far. After each statement, ``on_settled`` is called with the shortest delay until one of its messages is due
-    again, or with None. ``on_dead`` is called if a message has died, because it may have a fallback.
+    so far. After each batch, ``on_settled`` is called with the shortest delay until one of its messages is due again, or
+    with None. ``on_dead`` is called if a message of the batch died, because it may have a fallback.
     """
 
     def __init__(
@@ -350,9 +350,9 @@ class SettlementBatcher:
     def hold(self, claimed: Sequence[ClaimedMessage]) -> Sequence[ClaimedMessage]:
         """Count the messages as held and return them.
 
-        Leave out a message if its *sent* outcome is still waiting to be written. Such a message was claimed again
-        because its lease ended before, or because a standby that took over does not know the first claim. It must
-        not be sent again.
+        Leave out a message if its *sent* outcome is still waiting to be written, since it must not be sent again. Such
+        a message was claimed a second time because its lease ended while the outcome waited, or because a standby that
+        took over does not know the first claim.
         """
         if self._store.is_sent_final:
             unwritten = (*self._writing, *self._outcomes)

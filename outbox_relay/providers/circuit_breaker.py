@@ -1,4 +1,4 @@
-"""Circuit breaker: no messages go to a provider that is down, so that its outage costs no message an attempt."""
+"""Circuit breaker: while a provider is down, it gets no messages but probes, so that messages keep their attempts."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ FEWEST_ATTEMPTS = 10
 SHARE_OF_FAILURES = 0.5
 FAILURES_IN_A_ROW = 5
 """This many failures in a row open the breaker, even if many attempts before them succeeded. So a stopped server is
-noticed soon."""
+noticed soon. If there were fewer attempts in the window, the breaker opens when all of them failed, even after one."""
 MOST_DOUBLINGS = 16
 """After this many doublings, the pause has long reached its cap."""
 
