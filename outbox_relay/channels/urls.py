@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from hashlib import scrypt
 from importlib.metadata import entry_points
 from ipaddress import ip_address
@@ -196,14 +197,24 @@ def beside_urls(file: str) -> Path:
 
 
 def ssl_context(ca: str | None) -> ssl.SSLContext:
-    """Create a context that trusts the machine's authorities and the one in file ``ca``."""
+    """Return a context that trusts the machine's authorities and the one in file ``ca``."""
+    if ca is None:
+        return _machine_ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     context = ssl.create_default_context()
-    if ca is not None:
-        try:
-            context.load_verify_locations(cafile=ca)
-        except OSError:
-            raise ValueError("has a URL whose ca is not a file of certificates that can be read") from None
+    try:
+        context.load_verify_locations(cafile=ca)
+    except OSError:
+        raise ValueError("has a URL whose ca is not a file of certificates that can be read") from None
     return context
+
+
+@cache
+def _machine_ssl_context(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Return the context that all providers share: reading the machine's authorities takes 20 ms of CPU.
+
+    The parameters replace the machine's authorities; OpenSSL reads them from the environment.
+    """
+    return ssl.create_default_context()
 
 
 def _of_account(url: str, context: DeliveryContext) -> DeliveryContext:

@@ -80,8 +80,8 @@ NONE_SENT = {
     "highest": NO_ID,
 }
 
-# When a message dies, its fallback on the second channel is sent at once: fallback_at becomes the present. A message that
-# was deferred without delay keeps its place in the queue.
+# When a message dies, its fallback on the second channel is sent at once: fallback_at becomes the present. A message
+# that was deferred without delay keeps its place in the queue.
 UNSENT = """
 with reported as materialized (
     select *
@@ -165,8 +165,8 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# Returns the messages that already have this outcome: an earlier try has committed it, and only its response was lost. If
-# the earlier try was rolled back and another relay has settled the message since, lost_leases usually differs.
+# Returns the messages that already have this outcome: an earlier try has committed it, and only its response was lost.
+# If the earlier try was rolled back and another relay has settled the message since, lost_leases usually differs.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -322,8 +322,8 @@ class SettlementBatcher:
     """Holds outcomes in memory until they are written, also while the database is away.
 
     ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of messages settled
-    so far. After each batch, ``on_settled`` is called with the shortest delay until one of its messages is due again, or
-    with None. ``on_dead`` is called if a message of the batch died, because it may have a fallback.
+    so far. After each batch, ``on_settled`` is called with the shortest delay until one of its messages is due again,
+    or with None. ``on_dead`` is called if a message of the batch died, because it may have a fallback.
     """
 
     def __init__(

@@ -20,6 +20,7 @@ OPTIONS = (
     "--disable-dev-shm-usage",
     "--disable-sync",
     "--no-first-run",
+    "--renderer-process-limit=1",
 )
 
 

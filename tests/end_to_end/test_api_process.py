@@ -21,7 +21,7 @@ from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
 from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
-from tests.support.processes import SCRIPTS, RunningApi, running_api
+from tests.support.processes import RunningApi, completed, running_api
 
 pytestmark = pytest.mark.slow
 
@@ -207,14 +207,7 @@ def test_migrating_an_unreachable_database_fails_with_one_line() -> None:
 
 
 def run(command: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [SCRIPTS / "api-service", command],
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return completed(("api-service", command), environment)
 
 
 def raw(api: RunningApi, request_bytes: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """Organizations from registration to sign-in, with real processes."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.inbox import Inbox, running_inbox
 from tests.support.organizations import BEFORE_ACTIVATION, CLINIC, Organizer, organizer_on
 from tests.support.outbox import Outbox
-from tests.support.processes import SCRIPTS, running_api
+from tests.support.processes import completed, running_api
 from tests.support.relay_group import resume, stop
 from tests.support.relays import running_relay
 
@@ -59,9 +58,8 @@ class System:
         assert self.client.post("/v1/activations", json=body).status_code == 200
 
     def outboxctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        environment = os.environ | {"DATABASE_URL": self.outbox.database.console_url}
-        command = (str(SCRIPTS / "outboxctl"), "organizations", *arguments)
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        environment = {"DATABASE_URL": self.outbox.database.console_url}
+        return completed(("outboxctl", "organizations", *arguments), environment)
 
     @contextmanager
     def relay_stopped(self) -> Iterator[None]:

@@ -1,14 +1,13 @@
 """A theme in a running relay: read at startup and on SIGHUP, rejected when it is broken."""
 
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
-from tests.support.processes import SCRIPTS
+from tests.support.processes import completed
 from tests.support.relays import relay_environment, running_relay
 
 pytestmark = pytest.mark.slow
@@ -43,14 +42,7 @@ def test_a_broken_theme_is_reported_before_the_relay_starts(outbox: Outbox, tmp_
     (tmp_path / "layout.mjml").write_text("<mjml>")
     settings = {"EMAIL_PROVIDERS": "console:", "THEME_FOLDER": str(tmp_path)}
     for command in ("run", "once", "check-settings"):
-        done = subprocess.run(
-            [SCRIPTS / "outbox-relay", command],
-            env=relay_environment(outbox.database, **settings),
-            timeout=30,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = completed(("outbox-relay", command), relay_environment(outbox.database, **settings))
         assert done.returncode == 2
         assert done.stderr.startswith("settings: template ")
         assert done.stderr.count("\n") == 1

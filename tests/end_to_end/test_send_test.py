@@ -1,7 +1,6 @@
 """`outbox-relay send-test`, as an operator runs it: it needs no database."""
 
 import asyncio
-import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tests.support.email_apis import EMAIL_APIS, Case
 from tests.support.http_gateway import HttpGateway
 from tests.support.keys import SECRET_KEYS
 from tests.support.mail_sink import MailSink
-from tests.support.processes import SCRIPTS
+from tests.support.processes import completed
 
 pytestmark = pytest.mark.slow
 
@@ -22,14 +21,12 @@ NOWHERE = "smtp://127.0.0.1:1?tls=none"
 
 def send_test(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {
-        "PATH": os.environ["PATH"],
         "DATABASE_URL": "postgresql+psycopg://relay@127.0.0.1:1/signpost",
         "SECRET_KEYS": SECRET_KEYS,
         "PUBLIC_URL": "https://signpost.example",
         "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
     } | settings
-    command = [SCRIPTS / "outbox-relay", "send-test", *arguments]
-    return subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=False)
+    return completed(("outbox-relay", "send-test", *arguments), environment)
 
 
 def test_each_provider_is_tried_and_its_reply_shown(sink: MailSink, tmp_path: Path) -> None:

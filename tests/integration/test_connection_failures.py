@@ -1,9 +1,6 @@
 """Reports about unreachable databases and failed migrations, without names or addresses."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -15,10 +12,10 @@ from shared.db.engine import create_database_engine
 from shared.db.errors import describe
 from tests.support.databases import memory_if_enough
 from tests.support.forwarding import unused_port
+from tests.support.processes import completed
 
 pytestmark = pytest.mark.slow
 
-MIGRATE = (sys.executable, "-c", "from api_service.cli import main; main()", "migrate")
 ACCESS = """
 local all  all    trust
 host  all  nobody 127.0.0.1/32 reject
@@ -91,8 +88,7 @@ def test_an_error_of_a_statement_has_no_connection_failure(bare: Cluster) -> Non
 def test_a_failed_migration_is_reported_in_one_line(
     bare: Cluster, user: str, database: str, error: str, needed: str
 ) -> None:
-    environment = os.environ | {"DATABASE_URL": bare.url(database, user=user)}
-    done = subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
+    done = completed(("api-service", "migrate"), {"DATABASE_URL": bare.url(database, user=user)})
     [line] = map(json.loads, done.stderr.splitlines())
     assert (done.returncode, line["event"], line["error"]) == (1, "schema not migrated", error)
     assert line["needed"].startswith(needed)

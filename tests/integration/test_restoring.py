@@ -1,10 +1,8 @@
 """A dump restored on a server without the roles, and the steps that the docs describe."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ from tests.support.databases import Database, is_refused, memory_if_enough
 from tests.support.mail_sink import MailSink
 from tests.support.operators import put_dead
 from tests.support.outbox import Outbox
+from tests.support.processes import completed
 from tests.support.relays import relay_once
 
 pytestmark = pytest.mark.slow
@@ -28,7 +27,6 @@ pytestmark = pytest.mark.slow
 PAGE = Path(__file__).parents[2] / "docs" / "guides" / "upgrades.md"
 SQL = re.compile(r"^ *```sql\n(.+?)^ *```$", re.MULTILINE | re.DOTALL)
 SQL_OF_THE_DOCS = [dedent(block) for block in SQL.findall(PAGE.read_text())]
-MIGRATE = (sys.executable, "-c", "from api_service.cli import main; main()", "migrate")
 UP_TO_DATE = "schema: up to date\n"
 
 
@@ -49,8 +47,7 @@ def restored_elsewhere(database: Database) -> Iterator[Database]:
 
 
 def migrated(url: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"DATABASE_URL": url}
-    return subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
+    return completed(("api-service", "migrate"), {"DATABASE_URL": url})
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Dovecot's mailbox: the receiver fetches bounces over IMAP, and deletes a mail only after its report is stored."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,7 +18,7 @@ from tests.support.bounces import (
 from tests.support.databases import Database
 from tests.support.dovecot import Dovecot, dovecot
 from tests.support.eventually import eventually
-from tests.support.processes import SCRIPTS, running
+from tests.support.processes import completed, running
 
 BOUNCE = delivery_status("failed", "5.1.1")
 SEEN = [b"\\Seen"]
@@ -51,8 +50,7 @@ def polling(database: Database, server: Dovecot, **settings: str) -> Iterator[Ru
 
 
 def check(environment: dict[str, str]) -> str:
-    command = [SCRIPTS / "signpost-receiver", "check-settings", "--connect"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False).stdout
+    return completed(("signpost-receiver", "check-settings", "--connect"), environment).stdout
 
 
 def test_bounces_are_fetched_stored_and_deleted(server: Dovecot, database: Database) -> None:

@@ -1,7 +1,6 @@
 """Logins at a Postfix that checks them with Dovecot, and access tokens of a real OAuth2 server."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.oauth_server import MAILBOX, OAuthServer, oauth_server
 from tests.support.outbox import Outbox
 from tests.support.postfix import Postfix, postfix
-from tests.support.processes import SCRIPTS
+from tests.support.processes import completed
 from tests.support.relays import relay_environment, running_relay
 from tests.support.rendered_messages import ListSource, a_message
 
@@ -164,8 +163,7 @@ def test_the_commands_explain_a_wrong_client_secret(
 ) -> None:
     address = f"smtp://ada@127.0.0.1:1?tls=none&auth=xoauth2&{issuer.options(tmp_path, secret='hunter2')}"
     environment = relay_environment(outbox.database, EMAIL_PROVIDERS=address)
-    arguments = [SCRIPTS / "outbox-relay", *command]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = completed(("outbox-relay", *command), environment)
     assert done.returncode == 1
     assert "token refused: invalid_client: " in done.stdout
     assert "\n  The token endpoint does not accept client_id with the secret in client_secret_file." in done.stdout

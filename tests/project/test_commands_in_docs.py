@@ -1,13 +1,12 @@
 """Each command in the docs exists with its options. Harmless ones are run."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from bench.__main__ import PARTS
 from devstack.story import STORY
 from tests.support.commands import PROGRAMS, ROOT, errors_in, schema_of
-from tests.support.processes import SCRIPTS
+from tests.support.processes import completed
 from tests.support.shell_blocks import Command, mentioned, typed
 from tests.support.units import UNITS, settings_given
 
@@ -77,7 +76,7 @@ def test_the_settings_page_shows_the_real_output() -> None:
     [shown] = re.findall(r"```console\n\$ (RELAY_.*? outbox-relay check-settings)\n(.*?)```", page, re.DOTALL)
     *assigned, program, argument = shown[0].split()
     environment = dict(word.split("=", 1) for word in assigned)
-    done = subprocess.run([SCRIPTS / program, argument], env=environment, capture_output=True, text=True, check=False)
+    done = completed((program, argument), environment)
     assert (done.returncode, done.stderr) == (2, shown[1])
 
 
@@ -87,7 +86,7 @@ def test_the_preview_command_in_the_docs_works(tmp_path: Path) -> None:
     wanted = [word for word in words[1:] if word != "--open"]  # the test has no browser window
     environment = dict(word.split("=", 1) for word in command.line.split() if re.match(r"[A-Z_]+=", word))
     mail = tmp_path / "mail"
-    subprocess.run([SCRIPTS / words[0], *wanted, f"--output={mail}"], env=environment, check=True)
+    completed((words[0], *wanted, f"--output={mail}"), environment).check_returncode()
     assert environment["BRAND_NAME"] in mail.read_text()
 
 

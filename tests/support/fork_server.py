@@ -1,8 +1,7 @@
 """Services that start faster: forked from a process that has imported their modules.
 
 Tests start hundreds of them, and each would take 0.4 to 0.7 s of CPU for imports. A forked service differs from one
-that the command starts only in that its imports are done: it gets its own environment, arguments, session and standard
-error.
+that the command starts only in that its imports are done: it gets its own environment, arguments, session and output.
 """
 
 import atexit
@@ -29,6 +28,7 @@ MODULES = {
         *("api_service.cli", "operator_console.web.cli"),
         *("flask", "gunicorn.app.base", "gunicorn.workers.gthread", "marshmallow", "sqlalchemy.dialects.postgresql"),
         *("argon2", "jwt", "email_validator", "shared.models"),
+        *("operator_console.cli", "receiver.cli", "aiosmtpd.lmtp", "flufl.bounce", "migrations.commands"),
     ),
 }
 """What the server of each kind of service imports."""
@@ -81,14 +81,14 @@ class ForkedProcess:
 
 
 def start(
-    kind: str, code: str, arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO
+    kind: str, code: str, arguments: Sequence[str], environment: Mapping[str, str], outputs: tuple[BinaryIO, BinaryIO]
 ) -> ForkedProcess:
-    """Run code with those arguments in a forked process, with its standard error in ``log``."""
+    """Run code with those arguments in a forked process, with its standard output and error in two files."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # one message for its id, and one for its end
     with its:
         request = json.dumps([code, list(arguments), dict(environment)]).encode()
         assert len(request) < MOST_BYTES
-        socket.send_fds(_server(kind), [request], [log.fileno(), its.fileno()])
+        socket.send_fds(_server(kind), [request], [*(each.fileno() for each in outputs), its.fileno()])
     return ForkedProcess(int(ours.recv(16)), ours)
 
 
@@ -131,7 +131,7 @@ class _Server:
                 self._woken.recv(4096)
                 self._report()
             if self._requests in readable:
-                message, descriptors, *_ = socket.recv_fds(self._requests, MOST_BYTES, 2)
+                message, descriptors, *_ = socket.recv_fds(self._requests, MOST_BYTES, 3)
                 if not message:
                     return
                 self._fork(message, *descriptors)
@@ -143,12 +143,13 @@ class _Server:
                 with self._endings.pop(pid) as ending, suppress(BrokenPipeError):
                     ending.send(str(os.waitstatus_to_exitcode(status)).encode())
 
-    def _fork(self, message: bytes, log: int, ending: int) -> None:
+    def _fork(self, message: bytes, output: int, log: int, ending: int) -> None:
         pid = os.fork()
         if pid == 0:
             os.close(ending)
             self._leave()
-            become(message, log)
+            become(message, output, log)
+        os.close(output)
         os.close(log)
         self._endings[pid] = socket.socket(fileno=ending)
         self._endings[pid].send(str(pid).encode())
@@ -161,13 +162,14 @@ class _Server:
             each.close()
 
 
-def become(message: bytes, log: int) -> NoReturn:
+def become(message: bytes, output: int, log: int) -> NoReturn:
     """Become the process of a request. Its end is the interpreter's."""
     code, arguments, environment = json.loads(message)
     os.setsid()
-    with Path(os.devnull).open("r+b", buffering=0) as nothing:
-        for standard, source in enumerate((nothing.fileno(), nothing.fileno(), log)):
+    with Path(os.devnull).open("rb", buffering=0) as nothing:
+        for standard, source in enumerate((nothing.fileno(), output, log)):
             os.dup2(source, standard)
+    os.close(output)
     os.close(log)
     os.environ.clear()
     os.environ.update(environment)

@@ -30,8 +30,11 @@ FORKED = {
     "outbox-relay": ("relay", "outbox_relay.cli"),
     "api-service": ("web", "api_service.cli"),
     "operator-console": ("web", "operator_console.web.cli"),
+    "outboxctl": ("web", "operator_console.cli"),
+    "signpost-receiver": ("web", "receiver.cli"),
 }
-"""The kind of each service that the fork server starts, and the module that its script runs."""
+"""The kind of each program that the fork server starts, and the module that its script runs."""
+END_SECONDS = 60
 
 ACTIVATE = """
 import os, sys
@@ -49,6 +52,11 @@ class Running:
 
     process: "subprocess.Popen[bytes] | ForkedProcess"
     log_path: Path
+
+    @property
+    def output_path(self) -> Path:
+        """Its standard output."""
+        return self.log_path.with_name("output")
 
     @property
     def pid(self) -> int:
@@ -107,12 +115,12 @@ def running(
     with tempfile.TemporaryDirectory(prefix="signpost-test-") as folder:
         variables.setdefault("TMPDIR", folder)
         log_path = Path(folder) / "log"
-        with log_path.open("wb") as log:
-            process = (None if listener else _forked(command, variables, log)) or subprocess.Popen(
+        with log_path.open("wb") as log, log_path.with_name("output").open("wb") as output:
+            process = (None if listener else _forked(command, variables, (output, log))) or subprocess.Popen(
                 whole,
                 env=variables,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=output,
                 stderr=log,
                 start_new_session=True,
                 pass_fds=[listener.fileno()] if listener else [],
@@ -125,16 +133,25 @@ def running(
                     os.killpg(process.pid, signal.SIGKILL)
 
 
-def _forked(command: Sequence[str], environment: Mapping[str, str], log: BinaryIO) -> ForkedProcess | None:
-    """Start a service from the fork server, or return None for another command."""
+def completed(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run one of the project's scripts to its end with exactly that environment."""
+    with running(command, environment) as started:
+        status = started.process.wait(END_SECONDS)
+        return subprocess.CompletedProcess(command, status, started.output_path.read_text(), started.log_text())
+
+
+def _forked(
+    command: Sequence[str], environment: Mapping[str, str], outputs: tuple[BinaryIO, BinaryIO]
+) -> ForkedProcess | None:
+    """Start a program from the fork server, or return None for another command."""
     match command:
         case [program, *_] if program in FORKED:
             kind, module = FORKED[program]
             code = f"import sys; from {module} import main; sys.exit(main())"
-            return fork_server.start(kind, code, command, environment, log)
-        case ["python", "-c", code, *rest]:
+            return fork_server.start(kind, code, command, environment, outputs)
+        case ["python" | sys.executable, "-c", code, *rest]:
             kind = "relay" if "outbox_relay" in code else "web"
-            return fork_server.start(kind, code, ["-c", *rest], environment, log)
+            return fork_server.start(kind, code, ["-c", *rest], environment, outputs)
     return None
 
 

@@ -1,6 +1,5 @@
 """Real relay processes for tests, their logs and their HTTP endpoints."""
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from tests.support import plain_http
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.keys import SECRET_KEYS
-from tests.support.processes import SCRIPTS, Running, running
+from tests.support.processes import Running, completed, running
 
-END_SECONDS = 30
 WITH_SHORT_TIMEOUTS = (
     "python",
     "-c",
@@ -70,6 +68,4 @@ def running_relay(
 
 def relay_once(database: Database, **settings: str) -> int:
     """Run `outbox-relay once`, and return its exit status."""
-    command = [SCRIPTS / "outbox-relay", "once"]
-    environment = relay_environment(database, **settings)
-    return subprocess.run(command, env=environment, timeout=END_SECONDS, capture_output=True, check=False).returncode
+    return completed(("outbox-relay", "once"), relay_environment(database, **settings)).returncode

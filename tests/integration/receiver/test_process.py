@@ -1,8 +1,6 @@
 """The receiver of callbacks as a process: its log, its probes and its settings."""
 
 import json
-import os
-import subprocess
 import time
 from pathlib import Path
 from uuid import UUID
@@ -34,7 +32,7 @@ from tests.support.mail_webhooks import (
     postmark_event,
     ses_event,
 )
-from tests.support.processes import SCRIPTS
+from tests.support.processes import completed
 from tests.support.sns import SNS_HOST, TOKEN, local_sns
 
 MESSAGE = UUID("01a20b60-dd2c-76fb-8a8d-5af8658b6493")
@@ -116,14 +114,7 @@ def test_sigterm_ends_the_receiver(database: Database) -> None:
 
 def test_wrong_settings_are_reported_together(database: Database) -> None:
     settings = receiver_settings(database, CALLBACK_URL="http://example.org", TWILIO_AUTH_TOKEN="short")
-    checked = subprocess.run(
-        [SCRIPTS / "signpost-receiver", "check-callbacks"],
-        env=settings | {"PATH": os.environ["PATH"], "FEEDBACK_KEYS": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    checked = completed(("signpost-receiver", "check-callbacks"), settings | {"FEEDBACK_KEYS": ""})
     assert checked.returncode == 2
     assert checked.stderr.splitlines() == [
         "settings: FEEDBACK_KEYS is not set",
@@ -133,12 +124,5 @@ def test_wrong_settings_are_reported_together(database: Database) -> None:
 
 
 def test_right_settings_reach_the_database(database: Database) -> None:
-    checked = subprocess.run(
-        [SCRIPTS / "signpost-receiver", "check-callbacks", "--connect"],
-        env=receiver_settings(database) | {"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    checked = completed(("signpost-receiver", "check-callbacks", "--connect"), receiver_settings(database))
     assert checked.stdout.splitlines() == ["settings: all well", "DATABASE_URL: connected"]
