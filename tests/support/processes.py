@@ -143,7 +143,9 @@ def completed(command: Sequence[str], environment: Mapping[str, str]) -> "subpro
 def _forked(
     command: Sequence[str], environment: Mapping[str, str], outputs: tuple[BinaryIO, BinaryIO]
 ) -> ForkedProcess | None:
-    """Start a program from the fork server, or return None for another command."""
+    """Start a program from the fork server, or return None for another command or other places of modules."""
+    if "PYTHONPATH" in environment:
+        return None
     match command:
         case [program, *_] if program in FORKED:
             kind, module = FORKED[program]
