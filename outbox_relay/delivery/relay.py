@@ -79,7 +79,7 @@ class Relay:
             works = (self._poison_isolation.run(), self._poller.run(), self._report_start())
             others = [group.create_task(work) for work in works]
             await ending.wait()
-            log.info("relay stopping")
+            log.info("relay stopping" if leaving.is_set() else "relay reloading")
             await self._stop(leaving)
             for task in (*others, *fetching, *workers):
                 task.cancel()

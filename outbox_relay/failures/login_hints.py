@@ -77,6 +77,11 @@ LOGIN_HINTS = (
         " Send As for it.",
     ),
     LoginHint(
+        r"certificate not trusted: .*(?:issuer certificate|self-signed certificate)",
+        "This machine does not know the authority that issued the server's certificate. Check host and port. For an"
+        " authority of your own, add ca=FILE with its certificate to the URL.",
+    ),
+    LoginHint(
         r"the server does not offer AUTH (?:XOAUTH2|OAUTHBEARER)$",
         "The server does not accept access tokens of this kind. Try the other one of auth=xoauth2 and auth=oauthbearer,"
         " or a password.",

@@ -51,7 +51,7 @@ update outbox_messages as message
 returning message.id
 """
 
-# A *sent* outcome is valid even without the lease, if the message still has the same recipient and activation token.
+# A *sent* outcome is valid even without the lease, if the message still has the same recipient and token (token_id).
 # It then overwrites a "dead" that another relay has written in the meantime. It is ignored if an operator has corrected
 # and requeued the message. If the message was erased, the provider's message id is not stored.
 SETTLE_SENT_WITHOUT_LEASE = f"""
@@ -119,7 +119,8 @@ logged as (
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
 # "Provisioned" needs the lease: after its end, another relay may have marked the organization as failed and dropped its
-# database. The same statement enqueues the next message. So either both are written, or neither.
+# database. The same statement enqueues the message that was waiting for the organization: the founder's activation code
+# or a notice. So both are written, or neither.
 SETTLE_PROVISIONED = """
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(next_ids)s::uuid[])
@@ -148,7 +149,7 @@ class SettleStatements:
     """The pair of statements that settle the messages of a channel, for sent and for other outcomes.
 
     ``sent_without_lease`` is the statement for sent messages whose lease was lost. If it is None, those messages are
-    not changed. If ``has_next_message`` is true, the statements enqueue a next message, whose id is taken from
+    not changed. If ``has_next_message`` is true, the statements enqueue the message that follows, with an id from
     ``next_ids``.
     """
 
@@ -165,8 +166,10 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# Returns the messages that already have this outcome: an earlier try has committed it, and only its response was lost.
-# If the earlier try was rolled back and another relay has settled the message since, lost_leases usually differs.
+# Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
+# lost. If another relay wrote the same outcome instead, lost_leases is higher than this relay knew, so the message is
+# not returned. (A retry resets lost_leases, so there the two cases look the same. Then a retry is counted twice in the
+# metrics; the row is right.)
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -268,12 +271,13 @@ class SettlementStore:
         """Whether a *sent* outcome is valid even after the lease was lost."""
         return self._statements.sent_without_lease is not None
 
-    async def settle(self, settlements: Sequence[Settlement]) -> frozenset[UUID]:
+    async def settle(self, settlements: Sequence[Settlement], *, is_again: bool = False) -> frozenset[UUID]:
         """Write the outcomes.
 
         Return the messages whose outcome is stale: their lease was lost, so another relay may now deliver them, and
-        the outcome was not written. ``settlements`` must not contain a message twice. All outcomes are committed when
-        this returns. It waits while the database is unreachable.
+        the outcome was not written. All other outcomes are committed when this returns. ``settlements`` must not
+        contain a message twice. With ``is_again``, an earlier call may have written some of them. It waits while the
+        database is unreachable.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
@@ -281,30 +285,29 @@ class SettlementStore:
         unsent = [(message, outcome) for message, outcome in ordered if not isinstance(outcome, Sent)]
         stale = NO_IDS
         if sent:
-            stale = await self._write(
-                sent, self._statements.sent, sent_parameters(sent) | self._statements.next_ids(len(sent))
-            )
+            parameters = sent_parameters(sent) | self._statements.next_ids(len(sent))
+            stale = await self._write(sent, self._statements.sent, parameters, is_again=is_again)
         if stale and self._statements.sent_without_lease:
             lost = [(message, outcome) for message, outcome in sent if message.id in stale]
             stale = await self._write(lost, self._statements.sent_without_lease, sent_without_lease_parameters(lost))
         if unsent:
             self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
-            stale |= await self._write(
-                unsent, self._statements.unsent, unsent_parameters(unsent) | self._statements.next_ids(len(unsent))
-            )
+            parameters = unsent_parameters(unsent) | self._statements.next_ids(len(unsent))
+            stale |= await self._write(unsent, self._statements.unsent, parameters, is_again=is_again)
         return stale
 
     async def warm_up(self) -> None:
         """Connect and prepare the statement for sent messages, so that the first message waits for neither."""
         await self._database.try_quietly(lambda connection: connection.fetch(self._statements.sent, NONE_SENT))
 
-    async def _write(self, outcomes: Outcomes, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
+    async def _write(
+        self, outcomes: Outcomes, statement: str, parameters: dict[str, Any], *, is_again: bool = False
+    ) -> frozenset[UUID]:
         """Run a statement whose first column contains the ids that it has written.
 
         Return the other ids. If an earlier try has written a message but its response was lost, the message counts as
         written.
         """
-        is_again = False
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
@@ -321,7 +324,7 @@ class SettlementStore:
 class SettlementBatcher:
     """Holds outcomes in memory until they are written, also while the database is away.
 
-    ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of messages settled
+    ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of outcomes handled
     so far. After each batch, ``on_settled`` is called with the shortest delay until one of its messages is due again,
     or with None. ``on_dead`` is called if a message of the batch died, because it may have a fallback.
     """
@@ -351,8 +354,8 @@ class SettlementBatcher:
         """Count the messages as held and return them.
 
         Leave out a message if its *sent* outcome is still waiting to be written, since it must not be sent again. Such
-        a message was claimed a second time because its lease ended while the outcome waited, or because a standby that
-        took over does not know the first claim.
+        a message was claimed a second time because its lease ended while the outcome waited, or because a database
+        standby that took over does not know the first claim.
         """
         if self._store.is_sent_final:
             unwritten = (*self._writing, *self._outcomes)
@@ -385,20 +388,20 @@ class SettlementBatcher:
         self.settled += len(batch)
         self._on_settled(_soonest(batch))
 
-    async def _write(self, batch: list[Settlement]) -> None:
+    async def _write(self, batch: list[Settlement], *, is_again: bool = False) -> None:
         """Settle the batch.
 
         If PostgreSQL rejects its data, settle each message separately, so that one bad message does not block the
         rest.
         """
         try:
-            stale = await self._store.settle(batch)
+            stale = await self._store.settle(batch, is_again=is_again)
         except psycopg.DataError as error:
             if len(batch) == 1:
                 log.error("outcome not written", message_id=str(batch[0].message.id), **describe(error))  # noqa: TRY400 - the text quotes the row
                 return
             for settlement in batch:
-                await self._write([settlement])
+                await self._write([settlement], is_again=True)
             return
         if any(isinstance(one.outcome, Dead) for one in batch):
             self._on_dead()

@@ -33,6 +33,7 @@ class BreakerState(StrEnum):
 class CircuitBreaker:
     """Opens when too many of a provider's last attempts failed, and closes when a probe succeeds.
 
+    An attempt is here a login or a submission, and it failed if the provider is at fault (FailureClass.PROVIDER).
     The caller passes times of a monotonic clock. Pauses double with ``consecutive_opens``. Until
     ``probe_permit_until``, this process may send probes. Only one of all relays may do so at a time.
     """

@@ -38,7 +38,7 @@ def test_each_message_is_sent_once_while_a_reload_changes_the_provider(
         eventually(lambda: sink.connections)
         providers.write_text(other_sink.provider)
         reload(relay)
-        eventually(lambda: relay.logged("relay stopping"))
+        eventually(lambda: relay.logged("relay reloading"))
         sink.release()
         ids += outbox.put(count=200)
         eventually(outbox.is_all_sent)
@@ -123,7 +123,7 @@ def test_outcomes_not_yet_settled_survive_a_reload_during_a_database_outage(outb
             sink.release()
             eventually(lambda: sink.arrived.total() > 0)
             reload(relay)
-            eventually(lambda: relay.logged("relay stopping"))
+            eventually(lambda: relay.logged("relay reloading"))
             outbox.execute("select pg_sleep(4)")  # longer than the stopping time, by the database's clock
         finally:
             outbox.execute("alter role relay login")

@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage, Dead, Deferred, Failure, FailureClass, Outcome, QueueKey, Retry, Sent
@@ -104,3 +105,20 @@ def test_a_sent_message_that_was_corrected_since_is_held(corrected: ClaimedMessa
     batcher = unconnected()
     batcher.put(a_claimed_message(), SENT)
     assert batcher.hold([corrected]) == [corrected]
+
+
+def test_an_outcome_that_postgresql_rejects_hides_none_that_was_written_with_it(outbox: Outbox) -> None:
+    good, bad = outbox.put(count=2)
+    impossible = Retry(timedelta.max, RETRY.failure)  # such a date does not exist in PostgreSQL
+
+    async def settle(database: ReconnectingConnection) -> None:
+        batcher = Written(database).batcher
+        claimed = {message.id: message for message in await ClaimStore(database, A_DAY).claim(KEY, 2)}
+        batcher.put(claimed[good], SENT)
+        batcher.put(claimed[bad], impossible)
+        await batcher.flush()
+
+    with capture_logs() as logged:
+        outbox.with_database(settle)
+    assert [outbox.row(each).status for each in (good, bad)] == ["sent", "pending"]
+    assert [line["event"] for line in logged] == ["messages sent", "outcome not written"]

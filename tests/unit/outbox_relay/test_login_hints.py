@@ -48,6 +48,11 @@ DISABLED = "AUTH: 535 5.7.139 Authentication unsuccessful, {} [AM0PR01CA0001.eur
         ),
         (MICROSOFT, "AUTH: 535 5.7.3 Authentication unsuccessful [AM0P.prod.outlook.com]", "New-ServicePrincipal"),
         (
+            "smtp:mail.example.org:587",
+            "certificate not trusted: certificate verify failed: unable to get local issuer certificate",
+            "add ca=FILE",
+        ),
+        (
             MICROSOFT,
             "content: 554 5.2.252 SendAsDenied; ada@example.org not allowed to send as no-reply@example.org",
             "may not send as the address in EMAIL_FROM",
