@@ -15,9 +15,9 @@ SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNI
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
     ".", "apt", "aws", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker",
-    "echo", "export", "git", "grep", "head", "install", "journalctl", "ln", "mkdir", "mv", "nginx", "openssl",
-    "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "set", "ssh", "sudoedit",
-    "tail", "tee", "top", "uv",
+    "echo", "export", "find", "git", "grep", "head", "install", "journalctl", "ln", "ls", "mkdir", "mv", "nginx", "openssl",
+    "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "rm", "sed", "set", "ssh",
+    "sudoedit", "tail", "tee", "top", "useradd", "uv", "xargs",
 }  # fmt: skip
 """Third-party commands. Only the project files among their arguments are checked."""
 
@@ -45,6 +45,7 @@ def test_paths_of_an_installation_in_the_docs_are_those_it_creates() -> None:
     }
     others = {
         "api.env",
+        "relay",
         "relay.env",
         "relay-2.env",
         "console.env",
