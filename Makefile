@@ -35,11 +35,11 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 26
 
 $(READY): requirements-setup.lock requirements-dev.lock pyproject.toml
-	@echo "Setting up $(VENV) (once; about ten seconds)"
+	@echo "Setting up $(VENV) (once; about fifteen seconds)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.x")'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-setup.lock -r requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-setup.lock -r requirements-dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -106,10 +106,6 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/mypy deploy/bin/signpost-run
 	@$(BIN)/lint-imports
-
-.PHONY: compile
-compile: $(READY) ## compile what tests import, so that their processes do not all do it in a new environment
-	@$(BIN)/pytest --quiet --collect-only tests >/dev/null
 
 .PHONY: check
 check: lint test-all ## lint, and all tests except chaos, interop and packaging

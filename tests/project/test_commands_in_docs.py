@@ -15,9 +15,9 @@ SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNI
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
     ".", "apt", "aws", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker",
-    "echo", "export", "find", "git", "grep", "head", "install", "journalctl", "ln", "ls", "mkdir", "mv", "nginx", "openssl",
-    "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "rm", "sed", "set", "ssh",
-    "sudoedit", "tail", "tee", "top", "useradd", "uv", "xargs",
+    "echo", "export", "find", "git", "grep", "head", "install", "journalctl", "ln", "ls", "mkdir", "mv", "nginx",
+    "openssl", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "rm", "sed", "set",
+    "ssh", "sudoedit", "tail", "tee", "top", "useradd", "uv", "xargs",
 }  # fmt: skip
 """Third-party commands. Only the project files among their arguments are checked."""
 
