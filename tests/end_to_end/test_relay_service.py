@@ -37,7 +37,7 @@ import asyncio
 from datetime import timedelta
 from outbox_relay.supervision import stall_detector as watch
 from outbox_relay.outbox.settle import SettlementStore
-async def settle(self, settlements):
+async def settle(self, settlements, **_options):
     await asyncio.Event().wait()
 SettlementStore.settle = settle
 watch.TRY_MARGIN = timedelta(seconds=1)
