@@ -3,6 +3,7 @@
 Every step can be repeated: the organization's id is in the database before the database gets its new name.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,11 +17,14 @@ from tenants.schema import SCHEMA, is_organization_database
 CHECK = """
 select datallowconn and not datistemplate, pg_encoding_to_char(encoding) = 'UTF8',
        pg_get_userbyid(datdba), datdba = current_user::regrole,
-       (select count(*) from pg_stat_activity where datname = pg_database.datname),
        array(select grantee::regrole::text from aclexplode(datacl)
               where privilege_type = 'CONNECT' and grantee not in (0, datdba))
   from pg_database where datname = %s
 """
+# Workers of autovacuum have no user. PostgreSQL ends them when it renames the database.
+SESSIONS = "select count(*) from pg_stat_activity where datname = %s and usesysid is not null"
+PATIENCE_SECONDS = 2.0
+"""A session is still listed for a moment after its client has ended."""
 OWNERS = """
 select distinct pg_get_userbyid(relowner) from pg_class join pg_namespace on pg_namespace.oid = relnamespace
  where nspname <> 'information_schema' and nspname !~ '^pg_' and relowner <> current_user::regrole
@@ -60,16 +64,17 @@ def inspect_candidate(url: str, database: str) -> Candidate:
     """Check the database without changing it. Raises psycopg.Error if the server does not respond."""
     with connect(url) as connection:
         found = connection.execute(CHECK, [database]).fetchone()
+        sessions = _lasting_sessions(connection, database)
     if found is None:
         return Candidate(("it does not exist",))
-    is_open, is_utf8, owner, is_ours, sessions, grantees = found
+    is_open, is_utf8, owner, is_ours, grantees = found
     problems = []
     if not is_open or database == "postgres":
         problems.append("it is closed, a template or the server's own")
     if not is_utf8:
         problems.append("its encoding is not UTF8")
     if sessions:
-        problems.append(f"{sessions} sessions use it")
+        problems.append("a session uses it" if sessions == 1 else f"{sessions} sessions use it")
     problems += [f"{each} may connect: revoke that" for each in grantees]
     if not is_ours:
         problems.append(f"it belongs to {owner}: change the owner")
@@ -78,6 +83,16 @@ def inspect_candidate(url: str, database: str) -> Candidate:
     with connect(url_of(url, database)) as inside:
         others = [f"tables belong to {each}: use reassign owned" for (each,) in inside.execute(OWNERS)]
         return Candidate(tuple(others), _id_in(inside, database))
+
+
+def _lasting_sessions(connection: psycopg.Connection[Any], database: str) -> int:
+    """Return how many sessions use the database, after a short wait for them to end."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        [(count,)] = connection.execute(SESSIONS, [database]).fetchall()
+        if not count or time.monotonic() > deadline:
+            return int(count)
+        time.sleep(0.1)
 
 
 def take_over(url: str, database: str, organization_id: UUID, name: str) -> None:

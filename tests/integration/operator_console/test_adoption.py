@@ -1,6 +1,7 @@
 """`outboxctl organizations adopt`: databases of an earlier system become organizations' databases."""
 
 from collections.abc import Iterator
+from threading import Timer
 from uuid import UUID, uuid4
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_database_is_refused_with_all_reasons_and_unchanged(database: Database
     tenants.execute("alter database clinic_1 owner to postgres")
     with tenants.connect("clinic_1"):
         refused = adopt(database, tenants, "clinic_1", owner_id)
-    reasons = "1 sessions use it; it belongs to postgres: change the owner"
+    reasons = "a session uses it; it belongs to postgres: change the owner"
     assert (refused.exit_code, refused.stderr) == (
         1,
         f"outboxctl: database clinic_1 cannot be adopted: {reasons}\n",
@@ -103,3 +104,11 @@ def test_a_database_is_refused_with_all_reasons_and_unchanged(database: Database
     assert "which is no active user" in adopt(database, tenants, "clinic_1", uuid4()).stderr
     assert "it does not exist" in adopt(database, tenants, "clinic_2", owner_id).stderr
     assert tenants.execute("select to_regnamespace('signpost')", "clinic_1") == [(None,)]
+
+
+def test_a_session_that_is_about_to_end_hinders_no_adoption(database: Database, tenants: Tenants) -> None:
+    owner_id = active_user(database)
+    old_database(tenants, "clinic_1")
+    leaving = tenants.connect("clinic_1")
+    Timer(0.2, leaving.close).start()
+    assert adopt(database, tenants, "clinic_1", owner_id).exit_code == 0
