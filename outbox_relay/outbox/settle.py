@@ -25,7 +25,7 @@ from shared.vocabulary import ERASED
 FULL_BATCH = 250
 LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.01
-"""How long to collect outcomes while a full batch is in flight. Fewer statements reduce the CPU time for a large
+"""How long to collect outcomes while FULL_BATCH or more claimed messages are not settled. Fewer statements reduce the CPU time for a large
 backlog by a quarter, in the relay and in PostgreSQL."""
 
 log = get_logger("relay.settlements")
@@ -51,9 +51,9 @@ update outbox_messages as message
 returning message.id
 """
 
-# A *sent* outcome is valid even without the lease, if the message still has the same recipient and token (token_id).
-# It then overwrites a "dead" that another relay has written in the meantime. It is ignored if an operator has corrected
-# and requeued the message. If the message was erased, the provider's message id is not stored.
+# A *sent* outcome is valid even without the lease, if the message still has the same recipient and token (token_id), or
+# was erased. It then overwrites a "dead" that another relay has written in the meantime. It is ignored if an operator has
+# corrected and requeued the message. If the message was erased, the provider's message id is not stored.
 SETTLE_SENT_WITHOUT_LEASE = f"""
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(recipients)s::text[], %(token_ids)s::uuid[], %(providers)s::text[],
@@ -118,8 +118,8 @@ logged as (
 
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
-# "Provisioned" needs the lease: after its end, another relay may have marked the organization as failed and dropped its
-# database. The same statement enqueues the message that was waiting for the organization: the founder's activation code
+# "Provisioned" needs the lease: after its end, another relay may have marked the organization as failed, and its
+# database may be gone. The same statement enqueues the message that was waiting for the organization: the founder's activation code
 # or a notice. So both are written, or neither.
 SETTLE_PROVISIONED = """
 with reported as materialized (
@@ -168,7 +168,7 @@ PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_ne
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
 # lost. If another relay wrote the same outcome instead, lost_leases is higher than this relay knew, so the message is
-# not returned. (A retry resets lost_leases, so there the two cases look the same. Then a retry is counted twice in the
+# not returned. (A retry resets lost_leases, so there the two cases look the same. Then both relays count it in their
 # metrics; the row is right.)
 IS_SETTLED_AS_REPORTED = """
 select message.id
