@@ -25,8 +25,8 @@ from shared.vocabulary import ERASED
 FULL_BATCH = 250
 LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.01
-"""How long to collect outcomes while FULL_BATCH or more claimed messages are not settled. Fewer statements reduce the CPU time for a large
-backlog by a quarter, in the relay and in PostgreSQL."""
+"""How long to collect outcomes while FULL_BATCH or more claimed messages are not settled. Fewer statements reduce the CPU
+time for a large backlog by a quarter, in the relay and in PostgreSQL."""
 
 log = get_logger("relay.settlements")
 
@@ -52,8 +52,8 @@ returning message.id
 """
 
 # A *sent* outcome is valid even without the lease, if the message still has the same recipient and token (token_id), or
-# was erased. It then overwrites a "dead" that another relay has written in the meantime. It is ignored if an operator has
-# corrected and requeued the message. If the message was erased, the provider's message id is not stored.
+# was erased. It then overwrites a "dead" that another relay has written in the meantime. It is ignored if an operator
+# has corrected and requeued the message. If the message was erased, the provider's message id is not stored.
 SETTLE_SENT_WITHOUT_LEASE = f"""
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(recipients)s::text[], %(token_ids)s::uuid[], %(providers)s::text[],
@@ -119,8 +119,8 @@ logged as (
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
 # "Provisioned" needs the lease: after its end, another relay may have marked the organization as failed, and its
-# database may be gone. The same statement enqueues the message that was waiting for the organization: the founder's activation code
-# or a notice. So both are written, or neither.
+# database may be gone. The same statement enqueues the message that was waiting for the organization: the founder's
+# activation code or a notice. So both are written, or neither.
 SETTLE_PROVISIONED = """
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(next_ids)s::uuid[])
