@@ -25,8 +25,8 @@ from shared.vocabulary import ERASED
 FULL_BATCH = 250
 LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.01
-"""How long to collect outcomes while FULL_BATCH or more claimed messages are not settled. Fewer statements reduce the CPU
-time for a large backlog by a quarter, in the relay and in PostgreSQL."""
+"""How long to collect outcomes while FULL_BATCH or more claimed messages are not settled. Fewer statements reduce the
+CPU time for a large backlog by a quarter, in the relay and in PostgreSQL."""
 
 log = get_logger("relay.settlements")
 
