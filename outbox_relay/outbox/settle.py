@@ -276,8 +276,8 @@ class SettlementStore:
 
         Return the messages whose outcome is stale: their lease was lost, so another relay may now deliver them, and
         the outcome was not written. All other outcomes are committed when this returns. ``settlements`` must not
-        contain a message twice. With ``is_again``, an earlier call may have written some of them. It waits while the
-        database is unreachable.
+        contain a message twice. With ``is_again``, an earlier call may have written some of them. Without a database,
+        the method waits until there is one again.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
@@ -326,7 +326,7 @@ class SettlementBatcher:
 
     ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of outcomes handled
     so far. After each batch, ``on_settled`` is called with the shortest delay until one of its messages is due again,
-    or with None. ``on_dead`` is called if a message of the batch died, because it may have a fallback.
+    or with None. ``on_dead`` is called if the batch has a *dead* outcome, because it may have a fallback.
     """
 
     def __init__(
@@ -367,8 +367,8 @@ class SettlementBatcher:
     async def run(self) -> None:
         """Write outcomes as they come, until cancelled.
 
-        While other messages are in flight, it waits a few milliseconds for their outcomes. If no message is in flight,
-        it writes at once.
+        While other messages are in flight, it waits a few milliseconds for their outcomes, unless it has a full batch
+        already. If no message is in flight, it writes at once.
         """
         while True:
             await self._has_outcomes.wait()

@@ -11,10 +11,11 @@ NOTHING = timedelta(0)
 
 WINDOW_SECONDS = 30.0
 WINDOW_ATTEMPTS = 100
-FEWEST_ATTEMPTS = 10
 SHARE_OF_FAILURES = 0.5
-"""At least so many attempts must be in the window before their share of failures can open the breaker. With fewer, the
-share says little: one or two broken connections among successes are normal."""
+"""This share of failed attempts in the window opens the breaker."""
+FEWEST_ATTEMPTS = 10
+"""With fewer attempts in the window, their share of failures is ignored: one or two broken connections among successes
+are normal."""
 FAILURES_IN_A_ROW = 5
 """This many failures in a row open the breaker, even if many attempts before them succeeded. So a stopped server is
 noticed soon. If the window has even fewer attempts, the breaker opens when all of them failed, even after one."""
