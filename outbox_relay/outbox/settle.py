@@ -203,7 +203,7 @@ def sent_without_lease_parameters(reported: Sequence[tuple[ClaimedMessage, Sent]
 
 
 def unsent_parameters(reported: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str, Any]:
-    """Return the parameters of SETTLE_UNSENT, parallel arrays in the order of ids."""
+    """Return the parameters of SETTLE_UNSENT and SETTLE_UNPROVISIONED, parallel arrays in the order of ids."""
     names = ("outcomes", "delays", "spent", "reasons", "providers", "error_classes", "errors")
     columns = zip(*(_columns(outcome) for _, outcome in reported), strict=True)
     messages = [message for message, _ in reported]
@@ -306,7 +306,7 @@ class SettlementStore:
         """Run a statement whose first column contains the ids that it has written.
 
         Return the other ids. If an earlier try has written a message but its response was lost, the message counts as
-        written.
+        written (unless it was claimed again in between; then only metrics and log miss it).
         """
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:

@@ -1,4 +1,4 @@
-"""Circuit breaker: while a provider is down, it gets no messages but probes, so that messages keep their attempts."""
+"""Circuit breaker: while a provider is down, it gets only probes, so that the other messages keep their attempts."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ FEWEST_ATTEMPTS = 10
 are normal."""
 FAILURES_IN_A_ROW = 5
 """This many failures in a row open the breaker, even if many attempts before them succeeded. So a stopped server is
-noticed soon. If the window has even fewer attempts, the breaker opens when all of them failed, even after one."""
+noticed soon. If the window has fewer attempts than these, the breaker opens when all of them failed, even after one."""
 MOST_DOUBLINGS = 16
 """After this many doublings, the pause has long reached its cap."""
 
