@@ -18,7 +18,8 @@ FEWEST_ATTEMPTS = 10
 are normal."""
 FAILURES_IN_A_ROW = 5
 """This many failures in a row open the breaker, even if many attempts before them succeeded. So a stopped server is
-noticed soon. If the window has fewer attempts than these, the breaker opens when all of them failed, even after one."""
+noticed soon. If the window has fewer attempts, the breaker opens when each of them failed: a single failure is enough
+if it is the only attempt."""
 MOST_DOUBLINGS = 16
 """After this many doublings, the pause has long reached its cap."""
 
