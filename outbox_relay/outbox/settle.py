@@ -168,8 +168,8 @@ PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_ne
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
 # lost. If another relay wrote the same outcome instead, lost_leases is higher than this relay knew, so the message is
-# not returned. The exception is a retry, which resets lost_leases: if two relays wrote one, both count it in their
-# metrics. The row is right.
+# not returned. The exception is a retry, which resets lost_leases: if two relays report one, one of them writes it,
+# and both count it in their metrics. The row is right.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
