@@ -143,7 +143,7 @@ def require_successor(session: Session, user_id: UUID) -> None:
     """Raise LastOwnerError if the user is the only owner of an organization that has other members.
 
     Locks the memberships of all owners. If the last two are erased at once, the second one waits, is then the only
-    owner, and gets the error. Locks all memberships of the user, too, so that none becomes an ownership meanwhile.
+    owner, and gets the error. Locks all memberships of the user, too, so that nobody makes the user an owner meanwhile.
     """
     belongs = OrganizationMember
     own = select(belongs.organization_id).where(belongs.user_id == user_id)

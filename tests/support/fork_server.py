@@ -1,7 +1,7 @@
-"""Services that start faster: forked from a process that has imported their modules.
+"""Services and commands that start faster: forked from a process that has imported their modules.
 
-Tests start hundreds of them, and each would take 0.4 to 0.7 s of CPU for imports. A forked service differs from one
-that the command starts only in that its imports are done: it gets its own environment, arguments, session and output.
+Tests start hundreds of them, and each would take 0.4 to 0.7 s of CPU for imports. A forked program has its own
+environment, arguments, session and output, as if its command had started it. Only its imports are done already.
 """
 
 import atexit
@@ -31,7 +31,7 @@ MODULES = {
         *("operator_console.cli", "receiver.cli", "aiosmtpd.lmtp", "flufl.bounce", "migrations.commands"),
     ),
 }
-"""What the server of each kind of service imports."""
+"""The modules that the server of each kind imports."""
 MOST_BYTES = 60_000
 
 
