@@ -89,7 +89,7 @@ interop: $(READY) ## tests with PgBouncer, Postfix, Exim, Dovecot, nginx, Caddy,
 	@$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)/django && \
 	$(BIN)/uv pip install --quiet --python $(VENV)/django/bin/python 'django==$(DJANGO)' psycopg2-binary \
 	|| echo "Django cannot be installed: the test with it is skipped"
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/interop
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/interop
 
 .PHONY: test-shipping
 test-shipping: $(READY) ## build the wheel and the image, install and start them apart from this machine
