@@ -77,7 +77,7 @@ select found.*, name, consecutive_opens as consecutive_opens,
        {HAS_SUPPRESSIONS} as has_suppressions,
        ({SCHEMA_REVISION}) as revision) as found
   left join providers on name = any(%(names)s)
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 
 def queues_of(channels: Iterable[AnyChannel]) -> list[QueueKey]:

@@ -35,7 +35,7 @@ select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
   from generate_series(0, {WEEKS_AHEAD + 1}) as week,
        lateral (select date_trunc('week', now() at time zone 'UTC')::date + 7 * week as monday) as weeks
  where to_regclass('outbox_messages_' || to_char(monday, 'YYYYMMDD')) is null or week = {WEEKS_AHEAD + 1}
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 ROWS = 5000
 TOKENS_DAYS = 1
 """How long to store the codes of resets and changes after they expire."""

@@ -133,7 +133,7 @@ with picked as materialized (
      order by due_at, id
      limit {limit}
        for update skip locked)
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 
 PICK_DUE = _picking(
@@ -158,7 +158,7 @@ select id
  where {IS_SUSPECT}
  order by due_at, id
  limit 1
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 # If a claim finds only one message, a person is probably waiting for it. So this claim does not wait until its commit
 # is on disk (synchronous_commit = off). The settlement, shortly afterwards, does wait. If the database server crashes
@@ -175,7 +175,7 @@ update {TABLE}
        leased_until = statement_timestamp() + %(lease)s,
        lost_leases = lost_leases + (lease_token <> %(lease_token)s is true)::integer
  where id = any(array(select id from picked))
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 # These bounds let PostgreSQL prune the other partitions.
 AMONG_PARTITIONS = """
    and id >= (select id from picked order by id limit 1)

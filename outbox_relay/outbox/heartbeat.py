@@ -20,7 +20,7 @@ UPDATE_HEARTBEAT = f"""
        and (seen_at < now() - interval '{HEARTBEAT_SECONDS} seconds'
             or (host, version, channels, batch_size, connections)
                is distinct from (%(host)s, %(version)s, %(channels_served)s::text[], %(batch_size)s, %(connections)s))
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 INSERT_HEARTBEAT = """
     insert into relays (id, host, version, channels, batch_size, connections)

@@ -69,7 +69,7 @@ update outbox_messages as message
         or message.recipient = reported.recipient and message.token_id is not distinct from reported.token_id)
    and message.id >= %(lowest)s and message.id <= %(highest)s
 returning message.id
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 NONE_SENT = {
     "ids": [],
@@ -141,7 +141,7 @@ next as materialized (
     select * from unnest(%(ids)s::uuid[], %(next_ids)s::uuid[]) as next (id, next_id))
 select settled.id, case reported.outcome when 'dead' then signpost_provisioning_failed(settled.id, next.next_id) end
   from settled join reported using (id) join next using (id)
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,10 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
-# lost. If another relay wrote the same outcome instead, lost_leases is higher than this relay knew, so the message is
-# not returned. The exception is a retry, which resets lost_leases: if two relays report a retry of the same message,
-# one of them writes it, and both count it in their metrics. The row is right.
+# lost. If another relay wrote the same outcome instead, its claim has counted the lease that was lost. So lost_leases is
+# higher than this relay knew, and the message is not returned. The exception is a retry, which resets lost_leases: if
+# two relays report a retry of the same message, one of them writes it, and both count it in their metrics. The row is
+# right.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -274,10 +275,10 @@ class SettlementStore:
     async def settle(self, settlements: Sequence[Settlement], *, is_again: bool = False) -> frozenset[UUID]:
         """Write the outcomes.
 
-        Return the messages whose outcome is stale: their lease was lost, so another relay may now deliver them, and
-        the outcome was not written. All other outcomes are committed when this returns. ``settlements`` must not
-        contain a message twice. With ``is_again``, an earlier call may have written some of them. Without a database,
-        the method waits until there is one again.
+        Return the messages whose outcome is stale: their lease was lost, so another relay may now deliver them. Their
+        outcome was not written, or an earlier try wrote it and the message was then claimed again. All other outcomes
+        are committed when this returns. ``settlements`` must not contain a message twice. With ``is_again``, an earlier
+        call may have written some of them. Without a database, the method waits until there is one again.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
@@ -306,7 +307,7 @@ class SettlementStore:
         """Run a statement whose first column contains the ids that it has written.
 
         Return the other ids. If an earlier try has written a message but its response was lost, the message counts as
-        written (unless it was claimed again in between; then only metrics and log miss it).
+        written, except if it was claimed again in between: then metrics and log miss an outcome that the row had.
         """
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:

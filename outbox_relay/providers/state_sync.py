@@ -44,7 +44,7 @@ READ = f"""
 with seen as ({MARK_SEEN})
 select name, consecutive_opens, coalesce(extract(epoch from open_until - now()), 0)::float8 as open_for
   from providers where name = any(%(names)s)
-"""  # noqa: S608 - put together from our own
+"""  # noqa: S608 - contains only constants
 
 REGISTER = """
 insert into providers (name, channel, rate)
