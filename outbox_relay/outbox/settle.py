@@ -32,7 +32,8 @@ log = get_logger("relay.settlements")
 
 NO_ID = UUID(int=0)
 
-# Each update requires the lease token: a relay that has lost the lease cannot write the outcome (fencing).
+# These updates require the lease token: a relay that has lost the lease cannot write the outcome (fencing). The one
+# exception is SETTLE_SENT_WITHOUT_LEASE.
 # - The bounds of the id (lowest and highest) let PostgreSQL skip the other partitions. An additional "id = any(array)",
 #   as in claims, took 94 ms for 500 rows instead of 27 ms: PostgreSQL then searches the whole array for each row.
 # - Only pending messages have a lease, so the comparison of the token is enough. With an additional condition on the
@@ -167,10 +168,9 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
-# lost. If another relay wrote the same outcome instead, its claim has counted the lease that was lost. So lost_leases is
-# higher than this relay knew, and the message is not returned. The exception is a retry, which resets lost_leases: if
-# two relays report a retry of the same message, one of them writes it, and both count it in their metrics. The row is
-# right.
+# lost. A message whose outcome another relay wrote is not returned. lost_leases shows the difference: a relay that
+# claims a message after its lease ended adds one. The exception is a retry, which resets lost_leases: if two relays
+# report a retry of the same message, one of them writes it, and both count it in their metrics. The row is right.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -306,8 +306,9 @@ class SettlementStore:
     ) -> frozenset[UUID]:
         """Run a statement whose first column contains the ids that it has written.
 
-        Return the other ids. If an earlier try has written a message but its response was lost, the message counts as
-        written, except if it was claimed again in between: then metrics and log miss an outcome that the row had.
+        Return the other ids. If an earlier try wrote an outcome and only the response was lost, the message counts as
+        written. It does not if it was claimed again in between: then the outcome is in the database, and missing only
+        in metrics and log.
         """
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:

@@ -1,4 +1,4 @@
-"""Circuit breaker: while a provider is down, it gets only probes, so that the other messages keep their attempts."""
+"""Circuit breaker: while a provider is down, it gets only probes. All other messages wait."""
 
 from collections import deque
 from dataclasses import dataclass, field
