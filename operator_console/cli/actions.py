@@ -190,7 +190,7 @@ def _run_bulk(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_confirmed: bo
             fail("no dead message has this cause: `outboxctl groups` shows the causes")
         if is_dry_run or not found:
             return
-        confirm(f"Have {found} {noun} {done}?", is_confirmed=is_confirmed)
+        confirm(f"{plan.action.capitalize()} {found} {noun}?", is_confirmed=is_confirmed)
         audit = audit_context(reason)
         _run_steps(sessions, lambda session: start_bulk(session, plan, audit))
 

@@ -1,4 +1,4 @@
-"""Circuit breaker: while a provider is down, it gets only probes. All other messages wait."""
+"""Circuit breaker: while a provider is down, it gets only probes. Other messages wait or use another one."""
 
 from collections import deque
 from dataclasses import dataclass, field
