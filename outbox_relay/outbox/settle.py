@@ -168,9 +168,9 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
-# lost. If another relay wrote the outcome, lost_leases differs, since a claim after a lost lease adds one. Only retries
-# reset it to zero: if two relays report a retry of the same message, one of them writes it, and both count it in their
-# metrics. The row is right.
+# lost. If another relay wrote the outcome, lost_leases differs, since a claim after a lost lease adds one. After a
+# retry, it is zero in both cases. So if two relays report a retry of the same message, one of them writes it, and both
+# count it in their metrics. The row is right.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
