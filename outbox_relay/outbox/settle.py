@@ -168,9 +168,8 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
-# lost. If another relay wrote the outcome, lost_leases differs, since a claim after a lost lease adds one. After a
-# retry, it is zero in both cases. So if two relays report a retry of the same message, one of them writes it, and both
-# count it in their metrics. The row is right.
+# lost. The comparison of lost_leases excludes outcomes of other relays, because a claim after a lost lease adds one. It
+# cannot exclude their retries, because a retry sets lost_leases to zero: both relays then count it in their metrics.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -275,10 +274,9 @@ class SettlementStore:
     async def settle(self, settlements: Sequence[Settlement], *, is_again: bool = False) -> frozenset[UUID]:
         """Write the outcomes.
 
-        Return the messages whose outcome is stale: their lease was lost, so another relay may now deliver them. Their
-        outcome was not written, or an earlier try wrote it and the message was then claimed again. All other outcomes
-        are committed when this returns. ``settlements`` must not contain a message twice. With ``is_again``, an earlier
-        call may have written some of them. Without a database, the method waits until there is one again.
+        Return the messages whose outcome was not written, because this relay no longer held their lease. All other
+        outcomes are committed when this returns. ``settlements`` must not contain a message twice. With ``is_again``,
+        an earlier call may have written some of them. Without a database, the method waits until there is one again.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
@@ -306,9 +304,8 @@ class SettlementStore:
     ) -> frozenset[UUID]:
         """Run a statement whose first column contains the ids that it has written.
 
-        Return the other ids. If an earlier try wrote an outcome and only the response was lost, the message counts as
-        written. It does not if it was claimed again in between: then the outcome is in the database, and missing only
-        in metrics and log.
+        Return the other ids. An outcome also counts as written if an earlier try committed it and only the response was
+        lost, unless another claim of the message followed.
         """
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:
