@@ -2,9 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from threading import get_ident
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -107,11 +110,15 @@ class Outbox:
             return cursor.fetchall() if cursor.description else []
 
     def with_database(self, work: Callable[[ReconnectingConnection], Awaitable[Result]]) -> Result:
-        async def run() -> Result:
-            database = ReconnectingConnection(self.database.relay_url, "test")
-            try:
-                return await work(database)
-            finally:
-                await database.close()
+        """Run ``work`` on this thread's relay connection, which stays open for the next time."""
+        make = partial(_relay_connection, self.database.relay_url)
+        runner, connection = self.database.share((_relay_connection, get_ident()), make)
+        return runner.run(work(connection))
 
-        return asyncio.run(run())
+
+@contextmanager
+def _relay_connection(url: str) -> Iterator[tuple[asyncio.Runner, ReconnectingConnection]]:
+    with asyncio.Runner() as runner:
+        connection = ReconnectingConnection(url, "test")
+        yield runner, connection
+        runner.run(connection.close())
