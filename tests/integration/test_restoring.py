@@ -43,7 +43,8 @@ def restored_elsewhere(database: Database) -> Iterator[Database]:
         copy = Database(other, "restored")
         psql = [binaries / "psql", "--no-psqlrc", "--quiet", driver_url(copy.owner_url)]
         subprocess.run(psql, input=dump, capture_output=True, text=True, check=True)
-        yield copy
+        with copy.ending:
+            yield copy
 
 
 def migrated(url: str) -> "subprocess.CompletedProcess[str]":
