@@ -168,8 +168,8 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
-# lost. The comparison of lost_leases excludes outcomes of other relays, because a claim after a lost lease adds one. It
-# cannot exclude their retries, because a retry sets lost_leases to zero: both relays then count it in their metrics.
+# lost. Outcomes of other relays are not among them, because a claim after a lost lease adds one to lost_leases. One
+# inaccuracy remains: a retry sets lost_leases to zero. So the metrics may count a retry of another relay twice.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -305,7 +305,7 @@ class SettlementStore:
         """Run a statement whose first column contains the ids that it has written.
 
         Return the other ids. An outcome also counts as written if an earlier try committed it and only the response was
-        lost, unless another claim of the message followed.
+        lost.
         """
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:
