@@ -167,9 +167,9 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# Returns the messages that already have this outcome, because an earlier try has committed it and only its response was
-# lost. Outcomes of other relays are not among them, because a claim after a lost lease adds one to lost_leases. One
-# inaccuracy remains: a retry sets lost_leases to zero. So the metrics may count a retry of another relay twice.
+# Returns the messages that already have this outcome, because an earlier run of the statement committed it and only its
+# response was lost. It leaves out outcomes of other relays: each claim after a lost lease adds one to lost_leases, so the
+# numbers differ. It cannot leave out another relay's *retry*, since that outcome sets lost_leases to zero.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
