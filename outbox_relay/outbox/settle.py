@@ -168,8 +168,8 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier run of the statement committed it and only its
-# response was lost. It leaves out outcomes of other relays: each claim after a lost lease adds one to lost_leases, so the
-# numbers differ. It cannot leave out another relay's *retry*, since that outcome sets lost_leases to zero.
+# response was lost. The comparison of lost_leases excludes outcomes of another relay: its claim has added one. This
+# does not work for *retry*, which sets lost_leases to zero. So a *retry* of another relay is returned, too.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
