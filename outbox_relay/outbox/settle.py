@@ -168,8 +168,10 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages that already have this outcome, because an earlier run of the statement committed it and only its
-# response was lost. The comparison of lost_leases excludes outcomes of another relay: its claim has added one. This
-# does not work for *retry*, which sets lost_leases to zero. So a *retry* of another relay is returned, too.
+# response was lost.
+# - If another relay wrote the outcome, it had claimed the message after this relay's lease ended. Such a claim raises
+#   lost_leases: the number in the row is then higher than this relay's, and the message is not returned.
+# - The outcome *retry* sets lost_leases to zero. So a *retry* that another relay wrote is returned as well.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
