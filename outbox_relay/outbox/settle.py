@@ -167,11 +167,9 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# Returns the messages that already have this outcome, because an earlier run of the statement committed it and only its
-# response was lost.
-# - If another relay wrote the outcome, it had claimed the message after this relay's lease ended. Such a claim raises
-#   lost_leases: the number in the row is then higher than this relay's, and the message is not returned.
-# - The outcome *retry* sets lost_leases to zero. So a *retry* that another relay wrote is returned as well.
+# Returns the messages whose row already has the reported outcome. After a lost response, an earlier run of the statement
+# has committed it. A relay that takes over a message after a lost lease raises lost_leases, so the outcomes of other
+# relays differ in this number and are not returned, except for *retry*, which sets it to zero.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
