@@ -169,7 +169,8 @@ PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_ne
 
 # Returns the messages whose row already has the reported outcome. After a lost response, an earlier run of the statement
 # has committed it. A relay that takes over a message after a lost lease raises lost_leases, so the outcomes of other
-# relays differ in this number and are not returned, except for *retry*, which sets it to zero.
+# relays differ in this number and are not returned. A *retry* of another relay is returned, because a retry sets the
+# number to zero. This is harmless: the row would be the same, and only the metrics count one retry too many.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
