@@ -167,10 +167,9 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# Returns the messages whose row already has the reported outcome. After a lost response, an earlier run of the statement
-# has committed it. A relay that takes over a message after a lost lease raises lost_leases, so the outcomes of other
-# relays differ in this number and are not returned. A *retry* of another relay is returned, because a retry sets the
-# number to zero. This is harmless: the row would be the same, and only the metrics count one retry too many.
+# Returns the messages whose row already has the reported outcome: an earlier run of the statement has committed it, and
+# only its response was lost. In a rare case, another relay has written it. With *retry*, the metrics then count one retry
+# too many. With the other outcomes, lost_leases is higher in the row, and the message is not returned.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
