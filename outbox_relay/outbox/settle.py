@@ -168,8 +168,8 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages whose row already has the reported outcome: an earlier run of the statement has committed it, and
-# only its response was lost. The comparison of lost_leases excludes rows that another relay has claimed and settled since,
-# unless its outcome was *retry*, which resets lost_leases.
+# only its response was lost. The comparison of lost_leases excludes rows that another relay has claimed and settled in
+# between, unless its outcome was *retry*, which resets lost_leases.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
