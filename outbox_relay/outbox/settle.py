@@ -168,8 +168,7 @@ MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEAS
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
 # Returns the messages whose row already has the reported outcome: an earlier run of the statement has committed it, and
-# only its response was lost. The comparison of lost_leases excludes rows that another relay has claimed and settled in
-# between, unless its outcome was *retry*, which resets lost_leases.
+# only its response was lost.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -310,9 +309,9 @@ class SettlementStore:
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
-            is_first, is_again = not is_again, True
+            may_be_written, is_again = is_again, True  # the connection calls this again after a lost response
             written = {row[0] for row in await connection.fetch(statement, parameters)}
-            if len(written) < len(outcomes) and not is_first:
+            if len(written) < len(outcomes) and may_be_written:
                 rows = await connection.fetch(IS_SETTLED_AS_REPORTED, reported_parameters(outcomes))
                 written |= {row[0] for row in rows}
             return frozenset(message.id for message, _ in outcomes) - written
