@@ -49,7 +49,11 @@ class Relay:
         return any(consumer.is_usable for consumer in self._consumers)
 
     async def wait_until_started(self) -> None:
-        """Return once every consumer has looked for due messages."""
+        """Return once the database has responded, and every consumer has looked for due messages.
+
+        A consumer without room looks without the database.
+        """
+        await self._state_sync.has_exchanged.wait()
         for consumer in self._consumers:
             await consumer.has_looked.wait()
 

@@ -106,6 +106,7 @@ class ProviderStateSync:
     """Keeps this relay's providers in step with the other relays that share the database.
 
     An exchange happens soon after ``requested`` is set, and every second or so while providers are in use.
+    ``has_exchanged`` is set once the database has responded.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class ProviderStateSync:
         self._pauses = pauses or Pauses()
         self._relay = uuid4()
         self._registered_over: AsyncConnection | None = None
-        self._is_known = asyncio.Event()
+        self.has_exchanged = asyncio.Event()
 
     @property
     def names(self) -> list[str]:
@@ -139,7 +140,6 @@ class ProviderStateSync:
                     self._requested.clear()
                     self._start_logins(logins)
                     await self.exchange()
-                    self._is_known.set()
                     with suppress(TimeoutError):
                         async with asyncio.timeout(QUIET_SECONDS if self._is_quiet() else RECHECK_SECONDS):
                             await self._requested.wait()
@@ -162,7 +162,7 @@ class ProviderStateSync:
         """Wait for the first exchange, at most two seconds, so that a new relay avoids providers known to be down."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
-                await self._is_known.wait()
+                await self.has_exchanged.wait()
 
     def woken(self) -> None:
         """Exchange soon if no exchanges run every second: an operator may have paused something or ended a pause."""
@@ -199,6 +199,7 @@ class ProviderStateSync:
         states: dict[str, ProviderState] = {}
         with suppress(psycopg.Error):
             states = await self._database.once(work, within=LONGEST_EXCHANGE_SECONDS)
+            self.has_exchanged.set()
         self._apply([(provider, update, states.get(provider.name)) for provider, update in updates])
 
     async def close(self) -> None:

@@ -76,12 +76,13 @@ def test_the_relay_notifies_readiness_watchdog_pings_and_stopping(
     assert manager.notifications.count("READY=1") == 1
 
 
+@pytest.mark.parametrize("option", ["", "&rate=14/s"], ids=["any rate", "limited rate"])
 def test_a_relay_without_its_database_starts_and_reports_that_it_waits(
-    outbox: Outbox, sink: MailSink, manager: Supervisor
+    option: str, outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
     outbox.execute("alter role relay nologin")
     try:
-        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()) as relay:
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider + option, **manager.environment()) as relay:
             manager.wait_for("READY=1")
             manager.wait_for("STATUS=Waiting for the database since ")
             manager.wait_for(ALIVE, count=5)

@@ -11,13 +11,14 @@ from tests.support.shell_blocks import Command, mentioned, typed
 from tests.support.units import UNITS, settings_given
 
 TARGETS = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
-SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")} | {"nginx"}
+OWN_SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")}
+SERVICES = OWN_SERVICES | {"caddy", "nginx"}
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
-    ".", "apt", "aws", "base64", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl", "docker",
-    "echo", "export", "find", "git", "grep", "head", "install", "journalctl", "ln", "ls", "mkdir", "mv", "nginx",
-    "openssl", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "rm", "sed", "set",
-    "ssh", "sudoedit", "tail", "tee", "top", "useradd", "uv", "xargs",
+    ".", "apt", "aws", "base64", "caddy", "cat", "cd", "chmod", "chown", "cp", "createdb", "createuser", "curl",
+    "docker", "echo", "export", "find", "git", "grep", "head", "install", "journalctl", "ln", "ls", "mkdir", "mv",
+    "nginx", "openssl", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip", "psql", "pytest", "rm", "sed",
+    "set", "ssh", "sudoedit", "tail", "tee", "top", "useradd", "uv", "xargs",
 }  # fmt: skip
 """Third-party commands. Only the project files among their arguments are checked."""
 
