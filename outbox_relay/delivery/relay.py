@@ -49,11 +49,11 @@ class Relay:
         return any(consumer.is_usable for consumer in self._consumers)
 
     async def wait_until_started(self) -> None:
-        """Return once the database has responded, and every consumer has looked for due messages.
+        """Return once every consumer has looked for due messages, and the database has responded.
 
-        A consumer without room looks without the database.
+        Both are needed: a consumer that has no room for messages makes no query.
         """
-        await self._state_sync.has_exchanged.wait()
+        await self._state_sync.has_responded.wait()
         for consumer in self._consumers:
             await consumer.has_looked.wait()
 

@@ -303,15 +303,15 @@ class SettlementStore:
     ) -> frozenset[UUID]:
         """Run a statement whose first column contains the ids that it has written.
 
-        Return the other ids. An outcome also counts as written if an earlier try committed it and only the response was
-        lost.
+        Return the other ids. An outcome also counts as written if its row shows that an earlier try committed it and
+        only the response was lost.
         """
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
-            may_be_written, is_again = is_again, True  # the connection calls this again after a lost response
+            may_be_committed, is_again = is_again, True  # the connection calls this again after a lost response
             written = {row[0] for row in await connection.fetch(statement, parameters)}
-            if len(written) < len(outcomes) and may_be_written:
+            if len(written) < len(outcomes) and may_be_committed:
                 rows = await connection.fetch(IS_SETTLED_AS_REPORTED, reported_parameters(outcomes))
                 written |= {row[0] for row in rows}
             return frozenset(message.id for message, _ in outcomes) - written

@@ -106,7 +106,7 @@ class ProviderStateSync:
     """Keeps this relay's providers in step with the other relays that share the database.
 
     An exchange happens soon after ``requested`` is set, and every second or so while providers are in use.
-    ``has_exchanged`` is set once the database has responded.
+    ``has_responded`` is set once the database has responded, even if the rest of the exchange failed.
     """
 
     def __init__(
@@ -123,7 +123,8 @@ class ProviderStateSync:
         self._pauses = pauses or Pauses()
         self._relay = uuid4()
         self._registered_over: AsyncConnection | None = None
-        self.has_exchanged = asyncio.Event()
+        self._has_tried = asyncio.Event()
+        self.has_responded = asyncio.Event()
 
     @property
     def names(self) -> list[str]:
@@ -140,6 +141,7 @@ class ProviderStateSync:
                     self._requested.clear()
                     self._start_logins(logins)
                     await self.exchange()
+                    self._has_tried.set()
                     with suppress(TimeoutError):
                         async with asyncio.timeout(QUIET_SECONDS if self._is_quiet() else RECHECK_SECONDS):
                             await self._requested.wait()
@@ -162,7 +164,7 @@ class ProviderStateSync:
         """Wait for the first exchange, at most two seconds, so that a new relay avoids providers known to be down."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
-                await self.has_exchanged.wait()
+                await self._has_tried.wait()
 
     def woken(self) -> None:
         """Exchange soon if no exchanges run every second: an operator may have paused something or ended a pause."""
@@ -175,7 +177,7 @@ class ProviderStateSync:
         ``pauses`` apply in any case, and are None after a poll that failed.
         """
         if pauses is not None:
-            self._pauses.update(pauses)
+            self._apply_pauses(pauses)
         is_complete = states.keys() >= set(self.names)
         if is_complete and self._is_quiet():
             self._apply([(provider, None, states[provider.name]) for provider in self._providers])
@@ -199,12 +201,15 @@ class ProviderStateSync:
         states: dict[str, ProviderState] = {}
         with suppress(psycopg.Error):
             states = await self._database.once(work, within=LONGEST_EXCHANGE_SECONDS)
-            self.has_exchanged.set()
         self._apply([(provider, update, states.get(provider.name)) for provider, update in updates])
 
     async def close(self) -> None:
         """Close the connection, if there is one; the next exchange opens another."""
         await self._database.close()
+
+    def _apply_pauses(self, pauses: Iterable[Collection[str]]) -> None:
+        self.has_responded.set()
+        self._pauses.update(pauses)
 
     def _is_quiet(self) -> bool:
         return all(provider.is_quiet() for provider in self._providers)
@@ -221,7 +226,7 @@ class ProviderStateSync:
         self, connection: AsyncConnection, updates: Sequence[tuple[PooledProvider, ProviderStateUpdate | None]]
     ) -> dict[str, ProviderState]:
         # First, because the exchange may wait for a row until its time is over.
-        self._pauses.update(await (await connection.execute(READ_PAUSES)).fetchall())
+        self._apply_pauses(await (await connection.execute(READ_PAUSES)).fetchall())
         if connection is not self._registered_over:
             await self._register(connection)
             self._registered_over = connection

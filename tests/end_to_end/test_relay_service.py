@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 
+from shared.db.connection_settings import driver_url
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_blocked
 from tests.support.mail_sink import MailSink
@@ -93,6 +95,17 @@ def test_a_relay_without_its_database_starts_and_reports_that_it_waits(
             assert len(relay.logged("relay claiming")) == 1
     finally:
         outbox.execute("alter role relay login")
+
+
+def test_a_relay_that_cannot_read_its_providers_states_reports_that_it_claims(
+    outbox: Outbox, sink: MailSink, manager: Supervisor
+) -> None:
+    outbox.put()
+    with psycopg.connect(driver_url(outbox.database.owner_url)) as owner:
+        owner.execute("lock table providers in access exclusive mode")
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()):
+            eventually(outbox.is_all_sent)
+            manager.wait_for("STATUS=Claiming; 0 messages in progress")
 
 
 def test_a_relay_with_a_blocked_event_loop_sends_no_watchdog_ping(

@@ -120,5 +120,7 @@ class Outbox:
 def _relay_connection(url: str) -> Iterator[tuple[asyncio.Runner, ReconnectingConnection]]:
     with asyncio.Runner() as runner:
         connection = ReconnectingConnection(url, "test")
-        yield runner, connection
-        runner.run(connection.close())
+        try:
+            yield runner, connection
+        finally:
+            runner.run(connection.close())
