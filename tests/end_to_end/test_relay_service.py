@@ -5,10 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 
-from shared.db.connection_settings import driver_url
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_blocked
 from tests.support.mail_sink import MailSink
@@ -101,7 +99,7 @@ def test_a_relay_that_cannot_read_its_providers_states_reports_that_it_claims(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
     outbox.put()
-    with psycopg.connect(driver_url(outbox.database.owner_url)) as owner:
+    with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock table providers in access exclusive mode")
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()):
             eventually(outbox.is_all_sent)
